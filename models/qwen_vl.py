@@ -1,0 +1,27 @@
+"""Image-only Qwen-VL processor: Qwen2-VL's own classes without the video branch, which needs torchvision.
+
+Torchvision has no build beside the CPU build of torch, and its absence stops `AutoProcessor` for every Qwen-VL
+checkpoint although images need only Pillow and NumPy.
+"""
+
+from transformers import PreTrainedTokenizerBase, Qwen2VLProcessor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+
+class ImageOnlyQwenVLProcessor(Qwen2VLProcessor):
+    """`Qwen2VLProcessor` with an image processor and a tokenizer only."""
+
+    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs):
+        super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
+
+
+def image_only_processor(tokenizer: PreTrainedTokenizerBase, **image_options) -> ImageOnlyQwenVLProcessor:
+    """Processor for Qwen-VL images.
+
+    Args:
+        tokenizer: tokenizer with a chat template that writes `<|image_pad|>` where an image stands.
+        image_options: `patch_size`, `merge_size`, `size` and the other fields of Qwen2-VL's image processor, in pixels.
+    """
+    return ImageOnlyQwenVLProcessor(
+        Qwen2VLImageProcessorPil(**image_options), tokenizer, chat_template=tokenizer.chat_template
+    )

@@ -1,0 +1,126 @@
+"""From-scratch tiny models and tokenizers: seeded random weights, nothing downloaded.
+
+They exist so that every trainer, recipe and hook can be run on a bare CPU machine in seconds through the same
+classes as the large models: a byte-level ChatML tokenizer, a Llama and a Qwen2-VL.
+"""
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+)
+
+
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+
+CHATML = (
+    "{%- for message in messages -%}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{%- if message['content'] is string -%}{{ message['content'] }}{%- else -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part['type'] == 'image' -%}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
+    "{%- else -%}{{ part['text'] }}{%- endif -%}"
+    "{%- endfor -%}{%- endif -%}"
+    "{{ '<|im_end|>\\n' }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+)
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """Tokenizer with one token per UTF-8 byte (256) and ChatML special tokens; any text round-trips.
+
+    `<|endoftext|>` pads and `<|im_end|>` ends a turn, so that pad differs from EOS.
+    """
+    vocabulary = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return chat_tokenizer(tokenizer, extra_special_tokens=list(VISION_TOKENS))
+
+
+def chat_tokenizer(tokenizer: Tokenizer, extra_special_tokens: list[str] | None = None) -> PreTrainedTokenizerFast:
+    """Wrap a `tokenizers.Tokenizer` with the ChatML template and its special tokens."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[START, *(extra_special_tokens or [])],
+        chat_template=CHATML,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def tiny_llama(tokenizer: PreTrainedTokenizerBase, seed: int = 0, **overrides) -> LlamaForCausalLM:
+    """Llama with seeded random float32 weights, by default 2 layers of width 16, ids taken from `tokenizer`.
+
+    Args:
+        overrides: any `LlamaConfig` field, such as `hidden_size=64`.
+    """
+    config = LlamaConfig(
+        **{
+            "vocab_size": len(tokenizer),
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 2048,
+            "tie_word_embeddings": False,
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            **overrides,
+        }
+    )
+    return _seeded(lambda: LlamaForCausalLM(config), seed)
+
+
+def tiny_qwen2_vl(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Qwen2VLForConditionalGeneration:
+    """Qwen2-VL with seeded random float32 weights: 2 text layers of width 16 and 1 vision block of width 16.
+
+    Images come from `setaria.models.qwen_vl.image_processor`.
+    """
+    config = Qwen2VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "max_position_embeddings": 2048,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "depth": 1,
+            "embed_dim": 16,
+            "hidden_size": 16,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "patch_size": 4,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    return _seeded(lambda: Qwen2VLForConditionalGeneration(config), seed)
+
+
+def _seeded(build, seed: int):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build()
