@@ -20,7 +20,7 @@ def image_only_processor(tokenizer: PreTrainedTokenizerBase, **image_options) ->
 
     Args:
         tokenizer: tokenizer with a chat template that writes `<|image_pad|>` where an image stands.
-        image_options: `patch_size`, `merge_size`, `size` and the other fields of Qwen2-VL's image processor, in pixels.
+        image_options: fields of Qwen2-VL's image processor, such as `patch_size`, `merge_size` and `size`, in pixels.
     """
     return ImageOnlyQwenVLProcessor(
         Qwen2VLImageProcessorPil(**image_options), tokenizer, chat_template=tokenizer.chat_template

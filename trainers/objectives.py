@@ -42,7 +42,7 @@ def simpo_loss(
 def cpo_loss(
     chosen: torch.Tensor, rejected: torch.Tensor, beta: float, gamma: float = 0.0, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """CPO's preference term: -log sigmoid(u) on summed log-probabilities; its NLL term is the caller's `sft_weight`."""
+    """CPO's preference term: -log sigmoid(u) on summed log-probabilities; the caller adds its NLL term."""
     return simpo_loss(chosen, rejected, beta, gamma, label_smoothing)
 
 

@@ -43,8 +43,8 @@ def preference_metrics(table: torch.Tensor, beta: float) -> dict[str, float]:
     """Metrics of a batch from its statistics, `[pairs, len(COLUMNS)]`.
 
     `logps/*` are sums per completion, `rewards/*` are beta times the score, `nll/chosen` is in nats per token,
-    `u/past_minimum` is the share of pairs beyond the minimum of the SPO loss, and `pairs/incomplete` the share of pairs
-    with an empty completion, which do not count in the loss.
+    `u/past_minimum` is the share of pairs beyond the minimum of the SPO loss, and `pairs/incomplete` the share with an
+    empty completion, which the loss leaves out.
     """
     total = dict(zip(COLUMNS, table.sum(0).tolist(), strict=True))
     column = dict(zip(COLUMNS, table.unbind(1), strict=True))

@@ -113,7 +113,7 @@ def _completion_tokens(
 
 
 def _block_mask(policy: PreTrainedModel, segment: torch.Tensor) -> torch.Tensor:
-    """`[pairs, 1, length, length]`: bool for sdpa, additive float32 for eager. Segments: prompt, chosen, rejected, pad."""
+    """`[pairs, 1, length, length]`: bool for sdpa, additive float32 for eager. Segments: 0 prompt, 1, 2, the rest pad."""
     query, key = segment[:, :, None], segment[:, None, :]
     length = segment.size(1)
     causal = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
@@ -124,7 +124,7 @@ def _block_mask(policy: PreTrainedModel, segment: torch.Tensor) -> torch.Tensor:
 
 
 def _positions(policy: PreTrainedModel, inputs: dict[str, Any]) -> torch.Tensor:
-    """Positions of the unfolded rows: `[rows, length]`, or `[3, rows, length]` for a model with 3D rotary positions."""
+    """Positions of the unfolded rows: `[rows, length]`, with images `[3, rows, length]` for 3D rotary embeddings."""
     input_ids = inputs["input_ids"]
     grids = {name: inputs[name] for name in ("image_grid_thw", "video_grid_thw") if name in inputs}
     if not grids:

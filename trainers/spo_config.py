@@ -43,7 +43,7 @@ class SPOConfig(DPOConfig):
     objective: str = field(
         default="spo",
         metadata={
-            "help": "Preference objective: spo, simpo, cpo, repo (no reference model) or dpo (TRL's own, see loss_type).",
+            "help": "Preference objective: spo, simpo, cpo, repo (reference-free) or dpo (TRL's own, see loss_type).",
             "choices": list(OBJECTIVES),
         },
     )

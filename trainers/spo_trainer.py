@@ -40,12 +40,12 @@ class SPOTrainer(DPOTrainer):
     training, saving and evaluation are TRL's.
 
     Args:
-        model, args, data_collator, train_dataset, eval_dataset, processing_class, compute_metrics, callbacks, optimizers,
-        quantization_config, peft_config: as for [`~trl.DPOTrainer`], `args` being an [`SPOConfig`].
+        args ([`SPOConfig`], *optional*): the configuration.
+        model, train_dataset, eval_dataset, kwargs: as for [`~trl.DPOTrainer`].
 
     Raises:
-        ValueError: for a `ref_model` beside a reference-free objective, weights in 16 bit that the learning rate cannot
-            move, attention that cannot take the mask of `share_prompt`, and context parallelism.
+        ValueError: for a `ref_model` beside a reference-free objective, weights in 16 bit that the learning rate
+            cannot move, attention that cannot take the mask of `share_prompt`, and context parallelism.
     """
 
     _tag_names = ["trl", "setaria", "spo"]
@@ -185,8 +185,8 @@ class SPOTrainer(DPOTrainer):
         implementation = self.policy.config._attn_implementation
         if implementation not in MASK_TAKING_ATTENTION:
             raise ValueError(
-                f"share_prompt=True needs attn_implementation {' or '.join(MASK_TAKING_ATTENTION)} for its block mask, "
-                f"not {implementation!r}"
+                f"share_prompt=True needs attn_implementation {' or '.join(MASK_TAKING_ATTENTION)} for its block "
+                f"mask, not {implementation!r}"
             )
         if self.aux_loss_enabled:
             raise ValueError("share_prompt=True cannot weigh a router's auxiliary loss: set router_aux_loss_coef: 0")

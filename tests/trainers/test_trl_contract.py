@@ -1,0 +1,58 @@
+"""Every name of TRL that setaria uses and TRL does not promise: when one moves, this says which and where it is used."""
+
+import inspect
+
+import pytest
+from trl import DPOTrainer
+from trl.kernels import chunked_logprob
+from trl.trainer import dpo_trainer, utils
+
+
+METHODS = {
+    "_prepare_dataset": ["self", "dataset", "processing_class", "args", "dataset_name"],
+    "_compute_loss": ["self", "model", "inputs", "return_outputs"],
+    "compute_loss": ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_overridden_methods_have_the_signature_we_override(name):
+    method = getattr(DPOTrainer, name, None)
+    assert method is not None, f"TRL removed DPOTrainer.{name}, which trainers/spo_trainer.py builds on"
+    assert list(inspect.signature(method).parameters) == METHODS[name], f"TRL changed DPOTrainer.{name}"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "used_by"),
+    [
+        (dpo_trainer, "create_model_from_path", "trainers/spo_trainer.py"),
+        (chunked_logprob, "_use_triton", "trainers/completion_logps.py"),
+        (utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", "trainers/completion_logps.py"),
+        (utils, "add_fused_lm_head", "trainers/completion_logps.py"),
+    ],
+)
+def test_private_names_exist(module, name, used_by):
+    assert hasattr(module, name), f"TRL moved {module.__name__}.{name}, which {used_by} uses"
+
+
+def test_constructor_loads_through_the_name_we_replace():
+    source = inspect.getsource(DPOTrainer.__init__)
+    assert source.count("create_model_from_path(") == 2, "DPOTrainer loads other models than policy and reference"
+    assert source.index("create_model_from_path(model") < source.index("create_model_from_path(ref_model_path")
+
+
+def test_fused_head_reads_what_we_set():
+    source = inspect.getsource(utils.add_fused_lm_head)
+    for expected in (
+        "_CHUNKED_LOGPROB_CHUNK_SIZE",
+        "shift_labels",
+        "backbone_outputs.last_hidden_state",
+        '"base_model"',
+    ):
+        assert expected in source, f"TRL's fused LM head no longer uses {expected}; see trainers/completion_logps.py"
+
+
+def test_trainer_attributes_exist():
+    source = inspect.getsource(dpo_trainer)
+    for name in ("_metrics", "_total_train_tokens", "_tp_size", "aux_loss_enabled", "router_aux_loss_coef"):
+        assert f"self.{name} =" in source, f"TRL no longer sets DPOTrainer.{name}, used by trainers/spo_trainer.py"
