@@ -4,9 +4,8 @@ from datasets import Dataset
 from PIL import Image
 
 
-QUESTIONS = [
-    f"Say {word}{'!' * (index % 3)}" for index, word in enumerate("one two three four five six seven".split())
-]
+WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
+QUESTIONS = [f"Say {word}{'!' * (index % 3)}" for index, word in enumerate(WORDS)]
 
 
 def messages(role: str, content) -> list[dict]:

@@ -12,9 +12,9 @@ import torch
 from transformers import PreTrainedModel
 
 from setaria.trainers.completion_logps import CompletionTokens, completion_outputs
+from setaria.trainers.shared_prompt_attention import SHARED_PROMPT_ATTENTION
 
 
-MASK_TAKING_ATTENTION = ("eager", "sdpa")
 # Mean log-probabilities per token of the two layouts differ by rounding only: about 1e-6 in float32, 1e-2 in bfloat16.
 AGREEMENT = 0.05
 
@@ -57,7 +57,7 @@ def share_prompts(
         for name, value in inputs.items()
         if isinstance(value, torch.Tensor)
     }
-    folded["attention_mask"] = _block_mask(policy, segment)
+    folded["attention_mask"] = _block_mask(policy, segment, shared=int(prompt_length.min()))
     folded["position_ids"] = fold(_positions(policy, inputs))
     return folded, _completion_tokens(inputs["input_ids"], completion_mask, prompt_length, chosen_end, slot.size(1))
 
@@ -112,14 +112,15 @@ def _completion_tokens(
     return CompletionTokens(pair * folded_length + own, rows.target, rows.mask, folded_length)
 
 
-def _block_mask(policy: PreTrainedModel, segment: torch.Tensor) -> torch.Tensor:
-    """`[pairs, 1, length, length]`: bool for sdpa, additive float32 for eager. Segments: 0 prompt, 1, 2, the rest pad."""
+def _block_mask(policy: PreTrainedModel, segment: torch.Tensor, shared: int) -> torch.Tensor:
+    """Mask of the queries behind the first `shared` slots, bool `[pairs, 1, length - shared, length]`; for eager
+    attention of all queries, additive float32. Segments are prompt 0, chosen 1, rejected 2 and padding 4."""
     query, key = segment[:, :, None], segment[:, None, :]
     length = segment.size(1)
     causal = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
     mask = (causal & ((key == 0) | (key == query)))[:, None]
-    if policy.config._attn_implementation == "sdpa":
-        return mask
+    if policy.config.get_text_config()._attn_implementation == SHARED_PROMPT_ATTENTION:
+        return mask[:, :, shared:]
     return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, torch.finfo(torch.float32).min)
 
 

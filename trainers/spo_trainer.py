@@ -24,7 +24,8 @@ from trl.trainer import dpo_trainer
 from setaria.trainers.completion_logps import CompletionTokens, completion_outputs
 from setaria.trainers.objectives import LOSSES, preference_logits
 from setaria.trainers.pair_statistics import pair_statistics, preference_metrics
-from setaria.trainers.shared_prompt import MASK_TAKING_ATTENTION, check_shared_prompt, share_prompts
+from setaria.trainers.shared_prompt import check_shared_prompt, share_prompts
+from setaria.trainers.shared_prompt_attention import SHARED_PROMPT_ATTENTION, use_shared_prompt_attention
 from setaria.trainers.spo_config import SPOConfig
 
 
@@ -94,7 +95,7 @@ class SPOTrainer(DPOTrainer):
         self._check_weights_can_move()
         self._check_parallelism()
         if args.share_prompt:
-            self._check_attention_takes_mask()
+            self._share_prompts()
         self._shared_prompt_checked = False
 
     @property
@@ -181,15 +182,16 @@ class SPOTrainer(DPOTrainer):
                 "FSDP2 or ZeRO-3 without them, with share_prompt for long prompts"
             )
 
-    def _check_attention_takes_mask(self):
-        implementation = self.policy.config._attn_implementation
-        if implementation not in MASK_TAKING_ATTENTION:
+    def _share_prompts(self):
+        implementation = self.policy.config.get_text_config()._attn_implementation
+        if implementation not in ("eager", "sdpa", SHARED_PROMPT_ATTENTION):
             raise ValueError(
-                f"share_prompt=True needs attn_implementation {' or '.join(MASK_TAKING_ATTENTION)} for its block "
-                f"mask, not {implementation!r}"
+                f"share_prompt=True needs attn_implementation sdpa or eager for its block mask, not {implementation!r}"
             )
         if self.aux_loss_enabled:
             raise ValueError("share_prompt=True cannot weigh a router's auxiliary loss: set router_aux_loss_coef: 0")
+        if implementation == "sdpa":
+            use_shared_prompt_attention(self.policy)
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 import pytest
 import torch
 from preference_rows import LAYOUTS, history
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from setaria.models.tiny import tiny_llama
 from setaria.trainers.completion_logps import CompletionTokens
 from setaria.trainers.shared_prompt import share_prompts
+from setaria.trainers.shared_prompt_attention import use_shared_prompt_attention
 
 
 def gradients(trainer) -> dict[str, torch.Tensor]:
@@ -17,6 +18,13 @@ def gradients(trainer) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
 
 
+def calls(module: torch.nn.Module, what) -> list:
+    """A list to which every forward of `module` appends `what(args, kwargs)`."""
+    seen = []
+    module.register_forward_pre_hook(lambda _, args, kwargs: seen.append(what(args, kwargs)), with_kwargs=True)
+    return seen
+
+
 def test_layout(tokenizer):
     # Pair 0: prompt 1 2, chosen 3, rejected 4 5 6. Pair 1: prompt 7 8 9, chosen 10 11, rejected 12.
     batch = {
@@ -24,14 +32,15 @@ def test_layout(tokenizer):
         "attention_mask": torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 0]]),
     }
     completion_mask = torch.tensor([[0, 0, 1, 0, 0], [0, 0, 0, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 1, 0]])
-    inputs, tokens = share_prompts(tiny_llama(tokenizer), batch, completion_mask)
+    policy = tiny_llama(tokenizer)
+    use_shared_prompt_attention(policy)
+    inputs, tokens = share_prompts(policy, batch, completion_mask)
     assert inputs["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
     # A rejected token has the position it has behind the prompt.
     assert inputs["position_ids"].tolist() == [[0, 1, 2, 2, 3, 4], [0, 1, 2, 3, 4, 3]]
-    # Rows are queries: a rejected token sees the prompt and the rejected tokens before it, never the chosen ones.
+    # Rows are queries from slot 2 on, the end of the shorter prompt; the queries before are causal. A rejected token
+    # sees the prompt and the rejected tokens before it, never the chosen ones.
     assert inputs["attention_mask"][0, 0].int().tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0],
         [1, 1, 0, 1, 0, 0],
         [1, 1, 0, 1, 1, 0],
@@ -49,7 +58,9 @@ def test_padding_sees_something(tokenizer):
         "input_ids": torch.tensor([[1, 2, 0], [3, 4, 5], [1, 6, 0], [3, 7, 8]]),
         "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0], [1, 1, 1]]),
     }
-    inputs, _ = share_prompts(tiny_llama(tokenizer), batch, torch.tensor([[0, 1, 0], [0, 1, 1], [0, 1, 0], [0, 1, 1]]))
+    policy = tiny_llama(tokenizer)
+    use_shared_prompt_attention(policy)
+    inputs, _ = share_prompts(policy, batch, torch.tensor([[0, 1, 0], [0, 1, 1], [0, 1, 0], [0, 1, 1]]))
     assert inputs["attention_mask"].any(-1).all()
 
 
@@ -61,11 +72,8 @@ def test_equals_the_ordinary_path(layout, attention, tokenizer, spo_trainer):
         model = tiny_llama(tokenizer)
         model.set_attn_implementation(attention)
         trainer = spo_trainer(model, LAYOUTS[layout](), share_prompt=share_prompt)
-        lengths = []
-        model.model.register_forward_pre_hook(
-            lambda _, args, kwargs: lengths.append(kwargs["input_ids"].shape), with_kwargs=True
-        )
-        by_sharing[share_prompt] = gradients(trainer), lengths[-1], trainer
+        shapes = calls(model.model, lambda args, kwargs: kwargs["input_ids"].shape)
+        by_sharing[share_prompt] = gradients(trainer), shapes[-1], trainer
     (separate, shape, _), (shared, shared_shape, trainer) = by_sharing[False], by_sharing[True]
     assert (shape[0], shared_shape[0]) == (8, 4)
     assert separate.keys() == shared.keys()
@@ -81,10 +89,7 @@ def test_images_are_encoded_once(vision_trainer):
     by_sharing = {}
     for share_prompt in (False, True):
         trainer = vision_trainer(share_prompt=share_prompt)
-        patches = []
-        trainer.model.model.visual.register_forward_pre_hook(
-            lambda _, args, kwargs: patches.append(args[0].size(0)), with_kwargs=True
-        )
+        patches = calls(trainer.model.model.visual, lambda args, kwargs: args[0].size(0))
         by_sharing[share_prompt] = gradients(trainer), patches[-1]
     (separate, patches), (shared, shared_patches) = by_sharing[False], by_sharing[True]
     assert shared_patches * 2 == patches
@@ -96,7 +101,7 @@ def test_images_are_encoded_once(vision_trainer):
 def test_attention_without_a_mask_is_refused(tokenizer, spo_trainer):
     model = tiny_llama(tokenizer)
     model.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(ValueError, match="share_prompt=True needs attn_implementation eager or sdpa"):
+    with pytest.raises(ValueError, match="share_prompt=True needs attn_implementation sdpa or eager"):
         spo_trainer(model, share_prompt=True)
 
 
@@ -115,3 +120,13 @@ def test_a_model_that_ignores_the_mask_is_refused(tokenizer, spo_trainer):
     trainer = spo_trainer(MistralForCausalLM(config), share_prompt=True)
     with pytest.raises(ValueError, match="changes the log-probabilities of MistralForCausalLM"):
         trainer.train()
+
+
+def test_the_model_generates_and_saves_as_before(tokenizer, spo_trainer, tmp_path):
+    model = tiny_llama(tokenizer)
+    prompts = tokenizer(["one", "two three"], return_tensors="pt", padding=True, padding_side="left")
+    before = model.generate(**prompts, max_new_tokens=8, do_sample=False)
+    spo_trainer(model, share_prompt=True)
+    assert torch.equal(model.generate(**prompts, max_new_tokens=8, do_sample=False), before)
+    model.save_pretrained(tmp_path / "saved")
+    assert LlamaForCausalLM.from_pretrained(tmp_path / "saved").config._attn_implementation == "sdpa"

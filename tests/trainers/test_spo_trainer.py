@@ -8,14 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from PIL import Image
-from preference_rows import LAYOUTS, conversational, history, messages
+from preference_rows import LAYOUTS, conversational, history
 from transformers import BitsAndBytesConfig
 from trl import DPOConfig, DPOTrainer
 from trl.trainer import dpo_trainer
 
-from setaria.models.qwen_vl import image_only_processor
-from setaria.models.tiny import tiny_llama, tiny_qwen2_vl
+from setaria.models.tiny import tiny_llama
 from setaria.trainers import SPOConfig, SPOTrainer
 from setaria.trainers import spo_trainer as spo_trainer_module
 from setaria.trainers.objectives import LOSSES
@@ -265,7 +263,7 @@ def test_pair_without_a_completion_does_not_count(tokenizer, spo_trainer):
 
 
 def test_bf16_weights_below_their_rounding_are_refused(tokenizer, spo_trainer):
-    with pytest.raises(ValueError, match="learning_rate=5e-07 rounds away on weights in torch.bfloat16"):
+    with pytest.raises(ValueError, match="learning_rate=5e-07 rounds away on weights in"):
         spo_trainer(tiny_llama(tokenizer).bfloat16(), learning_rate=5e-7)
     spo_trainer(tiny_llama(tokenizer).bfloat16(), learning_rate=1e-4)
     spo_trainer(tiny_llama(tokenizer).bfloat16(), learning_rate=5e-7, passed={"peft_config": LoraConfig(**LORA)})

@@ -1,4 +1,4 @@
-"""Every name of TRL that setaria uses and TRL does not promise: when one moves, this says which and where it is used."""
+"""Every name of TRL that setaria uses and TRL does not promise: when one moves, this says which and where."""
 
 import inspect
 
