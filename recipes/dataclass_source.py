@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SourceField:
-    """One field: `kinds` are the names in its annotation, such as `{"int", "None"}`; `choices` is empty when free."""
+    """One field: `kinds` are the members of its annotation, such as `{"int", "None"}`; no `choices` means any."""
 
     name: str
     kinds: frozenset[str]
@@ -25,7 +25,8 @@ class SourceField:
 
     @property
     def is_list(self) -> bool:
-        return "list" in self.kinds and "str" not in self.kinds
+        """Whether the command line takes several values; `HfArgumentParser` reads `str | list | None` as `str`."""
+        return any(kind.startswith("list[") for kind in self.kinds) and not self.kinds >= {"str", "None"}
 
 
 def read_fields(sources: tuple[str, ...]) -> dict[str, SourceField]:
@@ -55,14 +56,12 @@ ENUMS = {
 
 
 def _field(name: str, statement: ast.AnnAssign) -> SourceField:
-    annotation = _union(statement.annotation)
-    kinds = frozenset(_kind(member) for member in annotation)
+    kinds = frozenset(_kind(member) for member in _union(statement.annotation))
     enum = next((kind for kind in kinds if kind in ENUMS), None)
-    list_of_str = any(ast.unparse(member) == "list[str]" for member in annotation)
     keywords = _keywords(statement.value)
     return SourceField(
         name=name,
-        kinds=kinds | {"strings"} if list_of_str else kinds,
+        kinds=kinds,
         choices=_enum_values(enum) if enum else _metadata_choices(keywords.get("metadata")),
         default=_literal(keywords.get("default", statement.value)),
     )
@@ -75,7 +74,9 @@ def _union(annotation: ast.expr) -> list[ast.expr]:
 
 
 def _kind(member: ast.expr) -> str:
-    return ast.unparse(member.value if isinstance(member, ast.Subscript) else member)
+    """`int`, `list[str]`, but `dict` for `dict[str, Any]`: what a list holds matters, what a mapping holds is free."""
+    text = ast.unparse(member)
+    return text if text.startswith("list[") else text.split("[")[0]
 
 
 def _keywords(value: ast.expr | None) -> dict[str | None, ast.expr]:

@@ -17,6 +17,9 @@ SPO_MINIMUM_LOGIT = 1.2784645427610738
 SPO_FLOOR = 1 - SPO_MINIMUM_LOGIT
 SPO_STRONGEST_PULL_BACK = 2.3993572805154676
 
+# Below this learning rate an AdamW step is lost in the rounding of bfloat16 weights: bf16(0.02) - 5e-7 == bf16(0.02).
+LOWEST_BF16_LEARNING_RATE = 1e-5
+
 
 @dataclass(frozen=True)
 class ObjectiveSettings:

@@ -2,8 +2,7 @@ r"""What a preference objective does to a pair, as plain functions of its logit 
 
 SPO's loss SiLU(-u) is SimPO's softplus(-u) less the binary entropy of the model's own preference sigmoid(u). Its
 gradient -sigmoid(-u) (1 - u sigmoid(u)) changes sign at u* = 1.2785: below, a pair is pushed apart; above, pulled
-back. With label smoothing eps, (1 - eps) f(u) + eps f(-u), u* is smaller,
-and SimPO and CPO have one too.
+back. With label smoothing eps, (1 - eps) f(u) + eps f(-u), u* is smaller, and SimPO and CPO have one too.
 """
 
 import math

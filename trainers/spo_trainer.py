@@ -22,15 +22,12 @@ from trl.data_utils import maybe_extract_prompt
 from trl.trainer import dpo_trainer
 
 from setaria.trainers.completion_logps import CompletionTokens, completion_outputs
+from setaria.trainers.objective_settings import LOWEST_BF16_LEARNING_RATE
 from setaria.trainers.objectives import LOSSES, preference_logits
 from setaria.trainers.pair_statistics import pair_statistics, preference_metrics
 from setaria.trainers.shared_prompt import check_shared_prompt, share_prompts
 from setaria.trainers.shared_prompt_attention import SHARED_PROMPT_ATTENTION, use_shared_prompt_attention
 from setaria.trainers.spo_config import SPOConfig
-
-
-# Below this learning rate an AdamW step is lost in the rounding of bfloat16 weights: bf16(0.02) - 5e-7 == bf16(0.02).
-LOWEST_BF16_LEARNING_RATE = 1e-5
 
 
 class SPOTrainer(DPOTrainer):

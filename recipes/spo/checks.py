@@ -7,12 +7,10 @@ import math
 from typing import Any
 
 from setaria.datasets_builders.findings import Finding
-from setaria.trainers.objective_settings import ObjectiveSettings, resolve_objective
+from setaria.trainers.objective_settings import LOWEST_BF16_LEARNING_RATE, ObjectiveSettings, resolve_objective
 
 
 SETTINGS = ("beta", "gamma", "gamma_beta_ratio", "length_normalize", "sft_weight")
-# Below this rate AdamW's steps, about as large as the rate, vanish in bfloat16 weights of ordinary size.
-ROUNDED_AWAY_RATE = 1e-5
 HIGHEST_FULL_RATE = 2e-6
 SMALLEST_BATCH = 32
 WEIGHT = 0.02  # a typical size of a weight
@@ -29,7 +27,7 @@ def check_recipe(recipe: dict, num_processes: int = 1) -> list[Finding]:
     learning_rate = _number(recipe, "learning_rate", 1e-6)
     full = not recipe.get("use_peft", False)
     findings = []
-    if full and learning_rate < ROUNDED_AWAY_RATE and _weights_are_bf16(recipe):
+    if full and learning_rate < LOWEST_BF16_LEARNING_RATE and _weights_are_bf16(recipe):
         findings.append(_rounded_away(learning_rate))
     if full and learning_rate > HIGHEST_FULL_RATE:
         findings.append(

@@ -33,7 +33,7 @@ from setaria.rewards.notes import score_note
 
 
 SEED = 0
-SIZES = LabConfig(sft_steps=300, prompts=600, held_out_prompts=200)
+SIZES = LabConfig(sft_steps=500, prompts=800, held_out_prompts=200)
 # What a demo folder holds, so that starting afresh removes a demo and nothing else.
 MARKER = "demo.json"
 

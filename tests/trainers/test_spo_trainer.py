@@ -15,7 +15,6 @@ from trl.trainer import dpo_trainer
 
 from setaria.models.tiny import tiny_llama
 from setaria.trainers import SPOConfig, SPOTrainer
-from setaria.trainers import spo_trainer as spo_trainer_module
 from setaria.trainers.objectives import LOSSES
 
 
@@ -309,4 +308,3 @@ def test_overrides_only_what_the_docstring_names():
     assert own & set(dir(DPOTrainer)) == {"__init__", "_prepare_dataset", "_compute_loss"}
     for name in ("_prepare_dataset", "_compute_loss"):
         assert name in SPOTrainer.__doc__
-    assert spo_trainer_module.LOWEST_BF16_LEARNING_RATE == 1e-5

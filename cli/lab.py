@@ -1,0 +1,68 @@
+"""`setaria lab STUDY`: controlled studies of a method on a generated world, on a CPU."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+
+# Study's arms, so that `--help` needs no torch; a test compares them with the study's own.
+SPO_ARMS = ("SPO", "SPO + NLL", "SimPO", "CPO", "RePO", "DPO")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add one sub-parser per study."""
+    studies = parser.add_subparsers(dest="study", metavar="STUDY", required=True)
+    spo = studies.add_parser(
+        "spo",
+        help="over-optimisation of SPO, SimPO, CPO, RePO and DPO",
+        description="Trains every arm from the same policy and pairs and compares gold reward. Finished runs in "
+        "--output are kept: run again to add seeds or arms.",
+        allow_abbrev=False,
+    )
+    spo.add_argument("--output", type=Path, default=Path("runs/lab_spo"), help="default: runs/lab_spo")
+    spo.add_argument("--seeds", type=int, default=3, help="seeds per arm; default: 3")
+    spo.add_argument("--arms", nargs="+", choices=SPO_ARMS, default=list(SPO_ARMS), help="default: all")
+    spo.add_argument("--steps", type=int, help="optimiser steps of a run; default: 300")
+    spo.add_argument("--learning_rate", type=float, help="default: 1e-3")
+    spo.add_argument(
+        "--matched_kl", type=float, default=2.0, help="KL per reply at which gold is compared; default: 2"
+    )
+    spo.add_argument(
+        "--tune", action="store_true", help="first choose each arm's strength by peak gold on a seed of its own"
+    )
+    spo.add_argument("--quick", action="store_true", help="minutes instead of an hour; the numbers mean nothing")
+    spo.set_defaults(run_study=run_spo)
+
+
+def run(args: Namespace) -> int:
+    """Run the study and return the exit code."""
+    try:
+        args.run_study(args)
+    except (ValueError, OSError) as error:
+        print(f"setaria lab {args.study}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run_spo(args: Namespace) -> None:
+    """Run what is missing of the over-optimisation study, write its report and print its table."""
+    from dataclasses import replace
+
+    from datasets import disable_progress_bars
+    from rich.console import Console
+    from transformers.utils import logging
+
+    from setaria.recipes.spo.lab import run_lab
+    from setaria.recipes.spo.lab_config import ARMS, LabConfig
+    from setaria.recipes.spo.lab_report import write_report
+
+    disable_progress_bars()
+    logging.disable_progress_bar()
+    config = LabConfig(seeds=args.seeds, arms=tuple(arm for arm in ARMS if arm.name in args.arms), tune=args.tune)
+    config = config.quick() if args.quick else config
+    given = {name: getattr(args, name) for name in ("steps", "learning_rate") if getattr(args, name) is not None}
+    config = replace(config, **given)
+    records = run_lab(config, args.output)
+    console = Console()
+    console.print(write_report(records, config, args.output, args.matched_kl))
+    console.print(f"table, plot and all numbers: {args.output}/lab.md, lab.png, lab.json")

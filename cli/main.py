@@ -1,0 +1,34 @@
+"""The `setaria` command. Only the subcommand asked for is imported, so that `setaria --help` needs no torch.
+
+A subcommand is a module of this folder with `add_arguments(parser)` and `run(args)`; `run` returns the exit code.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+
+
+COMMANDS = {
+    "check": "check data before training: double BOS, missing EOS, truncation and more",
+    "demo": "run everything once on a small generated world, on a CPU",
+    "env": "versions, devices and what is missing on this machine",
+    "explain": "what the hyper-parameters of a method mean, with curves",
+    "lab": "controlled studies of a method on a generated world",
+    "train": "train with a recipe through accelerate",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="setaria", description="Post-training methods around TRL and PEFT.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if argv[:1] == [name]:
+            import_module(f"setaria.cli.{name}").add_arguments(command)
+    args = parser.parse_args(argv)
+    return import_module(f"setaria.cli.{args.command}").run(args) or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Trains a model on preference pairs with SPO.
+
+    accelerate launch --config_file accelerate_configs/zero3.yaml -m setaria.recipes.spo.train \
+        --config recipes/spo/llama3_8b_instruct.yaml [--key value ...]
+
+`setaria train spo --config RECIPE` is the same in one command. Flags win over the recipe. Nothing heavy is imported
+before `preflight` has accepted every key and value.
+"""
+
+import signal
+import sys
+from typing import Any
+
+from setaria.recipes.errors import one_line_errors
+from setaria.recipes.preflight import preflight
+from setaria.trainers.monitor_config import MonitorConfig
+from setaria.trainers.objective_settings import TRL_OBJECTIVE, resolve_objective
+
+
+FIELDS = (
+    "transformers.training_args:TrainingArguments",
+    "trl.trainer.base_config:_BaseConfig",
+    "trl.trainer.dpo_config:DPOConfig",
+    "setaria.trainers.spo_config:SPOConfig",
+    "setaria.trainers.monitor_config:MonitorConfig",
+    "trl.trainer.model_config:ModelConfig",
+    "trl.scripts.utils:ScriptArguments",
+    "trl.scripts.utils:DatasetMixtureConfig",
+    "setaria.recipes.spo.script_arguments:SPOScriptArguments",
+)
+OBJECTIVE_KEYS = ("beta", "gamma", "gamma_beta_ratio", "length_normalize", "sft_weight", "label_smoothing")
+
+
+def main(argv: list[str] | None = None) -> None:
+    argv = preflight(sys.argv[1:] if argv is None else argv, FIELDS, check_values)
+    with one_line_errors():
+        train(argv)
+
+
+def check_values(values: dict[str, Any]) -> None:
+    """Raise a `ValueError` for values that do not go together; see `preflight`."""
+    if not values.get("model_name_or_path"):
+        raise ValueError("model_name_or_path is missing: give a checkpoint folder or a name on the Hub")
+    if not values.get("dataset_name") and not values.get("datasets"):
+        raise ValueError("no data: give dataset_name (a Hub name, a folder or a file) or datasets")
+    if values.get("dataset_name") and values.get("datasets"):
+        raise ValueError("dataset_name and datasets are two sources of data: give one")
+    MonitorConfig(**{key: value for key, value in values.items() if key.startswith("monitor_")})
+    if values.get("monitor") and values.get("eval_strategy", "no") == "no":
+        raise ValueError("monitor: true measures at every evaluation: set eval_strategy 'steps' and eval_steps")
+    objective = values.get("objective", "spo")
+    if objective != TRL_OBJECTIVE:
+        given = {key: values[key] for key in OBJECTIVE_KEYS if key in values}
+        resolve_objective(objective, **given)
+
+
+def train(argv: list[str]) -> None:
+    """Train, save, and push if asked to."""
+    from trl import DatasetMixtureConfig, ModelConfig, TrlParser, get_peft_config, get_quantization_config
+
+    from setaria.datasets_builders.preference import to_preference
+    from setaria.recipes.checkpoints import find_checkpoint
+    from setaria.recipes.dataset_loading import load_splits
+    from setaria.recipes.run_folder import MetricsJsonl, resolved_config, write_run_folder
+    from setaria.recipes.spo.script_arguments import SPOScriptArguments
+    from setaria.recipes.torchvision_guard import torchvision_problem
+    from setaria.recipes.vision import image_only_processor_for
+    from setaria.trainers import OverOptimizationMonitor, SPOConfig, SPOTrainer
+    from setaria.trainers.guards import SaveOnSigterm, StopOnNonFiniteLoss
+
+    parser = TrlParser((SPOScriptArguments, SPOConfig, ModelConfig, DatasetMixtureConfig, MonitorConfig))
+    settings = parser.parse_args_and_config(argv)
+    script_args, training_args, model_args, mixture, monitor_config = settings
+    if problem := torchvision_problem():
+        raise ImportError(problem)
+    if training_args.process_index == 0:
+        write_run_folder(training_args.output_dir, resolved_config(*settings), training_args.world_size)
+    checkpoint = find_checkpoint(training_args.output_dir, training_args.resume_from_checkpoint)
+
+    training_args.logging_nan_inf_filter = False
+    training_args.model_init_kwargs = {
+        "revision": model_args.model_revision,
+        "trust_remote_code": training_args.trust_remote_code,
+        "attn_implementation": model_args.attn_implementation,
+        "dtype": model_args.dtype,
+        **(training_args.model_init_kwargs or {}),
+    }
+    train_split, eval_split = load_splits(script_args, mixture, evaluate=training_args.eval_strategy != "no")
+    sigterm = SaveOnSigterm()
+    trainer = SPOTrainer(
+        model=model_args.model_name_or_path,
+        args=training_args,
+        train_dataset=to_preference(train_split),
+        eval_dataset=None if eval_split is None else to_preference(eval_split),
+        processing_class=image_only_processor_for(model_args.model_name_or_path, model_args.model_revision),
+        quantization_config=get_quantization_config(model_args),
+        peft_config=get_peft_config(model_args),
+        callbacks=[MetricsJsonl(training_args.output_dir), StopOnNonFiniteLoss(), sigterm],
+    )
+    if script_args.monitor:
+        trainer.add_callback(OverOptimizationMonitor(trainer, monitor_config))
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if sigterm.received:
+        trainer.accelerator.print(
+            f"setaria: SIGTERM, stopped after step {trainer.state.global_step} with a checkpoint in "
+            f"{training_args.output_dir}; continue with --resume_from_checkpoint last"
+        )
+        trainer.end()
+        raise SystemExit(128 + signal.SIGTERM)
+    trainer.save_model(training_args.output_dir)
+    if training_args.push_to_hub:
+        trainer.push_to_hub(dataset_name=script_args.dataset_name)
+    trainer.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""One process of a distributed SPO run: trains, then the main process writes down what it ran as and what it measured.
+
+accelerate launch --config_file CONFIG spo_worker.py CHECKPOINT PAIRS OUTPUT_DIR ACCUMULATION
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from datasets import load_dataset
+from fsdp2_on_cpu import allow_fsdp2_on_cpu
+from torch.distributed.tensor import DTensor
+
+
+def held_elements(parameter: torch.nn.Parameter) -> int:
+    """How many elements of a parameter this process holds; DeepSpeed keeps its part in `ds_tensor`."""
+    if isinstance(parameter, DTensor):
+        return parameter.to_local().numel()
+    return getattr(parameter, "ds_tensor", parameter).numel()
+
+
+def main(checkpoint: str, pairs: str, output_dir: str, accumulation: str) -> None:
+    torch.set_num_threads(1)
+    allow_fsdp2_on_cpu()
+    from setaria.trainers import SPOConfig, SPOTrainer
+
+    args = SPOConfig(
+        output_dir=output_dir,
+        activation_checkpointing=False,
+        bf16=False,
+        disable_tqdm=True,
+        gradient_accumulation_steps=int(accumulation),
+        learning_rate=1e-3,
+        logging_steps=1,
+        lr_scheduler_type="constant",
+        max_steps=3,
+        per_device_train_batch_size=4,
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+    )
+    dataset = load_dataset("json", data_files=pairs, split="train")
+    trainer = SPOTrainer(checkpoint, args, dataset)
+    trainer.train()
+    trainer.save_model()
+    if trainer.accelerator.is_main_process:
+        record = {
+            "num_processes": trainer.accelerator.num_processes,
+            "distributed_type": trainer.accelerator.distributed_type.value,
+            "model_wrapped": type(trainer.model_wrapped).__name__,
+            "held_elements": sum(held_elements(parameter) for parameter in trainer.model.parameters()),
+            "history": [entry for entry in trainer.state.log_history if "grad_norm" in entry],
+        }
+        Path(output_dir, "record.json").write_text(json.dumps(record, default=float))
+    trainer.end()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
