@@ -21,7 +21,7 @@ def launcher_flags() -> dict[str, bool]:
             switch = any(isinstance(action, ast.Constant) and action.value != "append" for action in actions)
             for name in call.args:
                 if isinstance(name, ast.Constant) and str(name.value).startswith("--"):
-                    flags[name.value.removeprefix("--")] = not switch
+                    flags[str(name.value).removeprefix("--")] = not switch
     return flags
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 
 import yaml
@@ -65,7 +66,7 @@ def accelerate_arguments(method: str, argv: list[str]) -> list[str]:
 
 def find_accelerate_config(name: str) -> Path:
     """A configuration by its name in `accelerate_configs/` or by its path."""
-    shipped = Path(import_module("setaria.accelerate_configs").__file__).parent
+    shipped = Path(str(files("setaria.accelerate_configs")))
     if Path(name).is_file():
         return Path(name)
     if (shipped / f"{name}.yaml").is_file():

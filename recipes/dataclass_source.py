@@ -8,6 +8,7 @@ import ast
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,13 @@ def _metadata_choices(metadata: ast.expr | None) -> tuple[str, ...]:
 
 def _enum_values(name: str) -> tuple[str, ...]:
     return tuple(
-        statement.value.value
+        str(statement.value.value)
         for statement in _class(ENUMS[name], name).body
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
     )
 
 
-def _literal(node: ast.expr | None) -> object:
+def _literal(node: ast.expr | None) -> Any:
     """The value of a literal, `None` for anything that would have to be run."""
     try:
         return None if node is None else ast.literal_eval(node)

@@ -1,6 +1,7 @@
 """The dataset of a run: TRL's `datasets:` mixture, a folder of `save_to_disk`, a data file, or a name on the Hub."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
@@ -8,7 +9,7 @@ from trl import DatasetMixtureConfig, ScriptArguments, get_dataset
 
 
 FILE_BUILDERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
-Split = Dataset | IterableDataset
+Split: TypeAlias = Dataset | IterableDataset
 
 
 def load_splits(

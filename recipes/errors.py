@@ -24,9 +24,9 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _message(error: Exception) -> str | None:
-    chain = [error]
-    while chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(chain[-1].__cause__ or chain[-1].__context__)
+    chain: list[BaseException] = [error]
+    while earlier := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(earlier)
     if any(sign in str(link) for link in chain for sign in DISK_FULL):
         where = next((f" ({link.filename})" for link in chain if isinstance(link, OSError) and link.filename), "")
         return (

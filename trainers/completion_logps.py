@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
-from trl.kernels.chunked_logprob import _use_triton
+from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE, _use_triton
 from trl.trainer import utils as trl_utils
 
 
@@ -95,7 +95,8 @@ def _narrow_tiles(tokens: CompletionTokens) -> Iterator[None]:
     """TRL's tile width, a constant it reads at each forward and keeps for the backward, fitted to the cache."""
     wide = trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE
     if not _use_triton(tokens.target.device):
-        trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE = min(wide, max(64, TILE_ELEMENTS // max(1, tokens.target.numel())))
+        rows = min(max(tokens.target.numel(), 1), TOKEN_CHUNK_SIZE)
+        trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE = min(wide, TILE_ELEMENTS // rows)
     try:
         yield
     finally:

@@ -27,6 +27,7 @@ def test_overridden_methods_have_the_signature_we_override(name):
     [
         (dpo_trainer, "create_model_from_path", "trainers/spo_trainer.py"),
         (chunked_logprob, "_use_triton", "trainers/completion_logps.py"),
+        (chunked_logprob, "TOKEN_CHUNK_SIZE", "trainers/completion_logps.py"),
         (utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", "trainers/completion_logps.py"),
         (utils, "add_fused_lm_head", "trainers/completion_logps.py"),
     ],
