@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     spo.add_argument("--seeds", type=int, default=3, help="seeds per arm; default: 3")
     spo.add_argument("--arms", nargs="+", choices=SPO_ARMS, default=list(SPO_ARMS), help="default: all")
     spo.add_argument("--steps", type=int, help="optimiser steps of a run; default: 300")
-    spo.add_argument("--learning_rate", type=float, help="default: 1e-3")
+    spo.add_argument("--learning_rate", type=float, help="default: 3e-4")
     spo.add_argument(
         "--matched_kl", type=float, default=2.0, help="KL per reply at which gold is compared; default: 2"
     )

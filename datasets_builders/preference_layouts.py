@@ -26,15 +26,21 @@ SHAREGPT_ROLES = {
     "observation": "tool",
 }
 IMAGE_MARK = "<image>"
+# What tells the layouts apart by their columns; those of chosen and rejected also differ in the columns' types.
+COLUMNS = {
+    "pairs": {"chosen", "rejected"},
+    "sharegpt": {"conversations", "chosen", "rejected"},
+    "alpaca_eval": {"instruction", "output_1", "output_2", "preference"},
+}
 
 
 def detect_layout(row: dict) -> str:
     """Name of the layout of `row`, a key of `MAPPERS`; ValueError names the columns found and the layouts known."""
-    if {"conversations", "chosen", "rejected"} <= row.keys():
+    if row.keys() >= COLUMNS["sharegpt"]:
         return "sharegpt"
-    if {"instruction", "output_1", "output_2", "preference"} <= row.keys():
+    if row.keys() >= COLUMNS["alpaca_eval"]:
         return "alpaca_eval"
-    if {"chosen", "rejected"} <= row.keys():
+    if row.keys() >= COLUMNS["pairs"]:
         prompt = row.get("prompt")
         completion = row["rejected"] if row["chosen"] is None else row["chosen"]
         if prompt is None and isinstance(completion, str):
@@ -46,7 +52,9 @@ def detect_layout(row: dict) -> str:
         if isinstance(prompt, str | list) and (completion is None or isinstance(completion, type(prompt))):
             return "explicit_prompt"
     columns = ", ".join(f"{name} ({type(value).__name__})" for name, value in row.items())
-    raise ValueError(f"unknown preference layout: columns {columns}. Known layouts: {', '.join(MAPPERS)}")
+    missing = min((needed - row.keys() for needed in COLUMNS.values()), key=len)
+    advice = f"add column {', '.join(sorted(missing))}" if missing else "completions are texts or lists of messages"
+    raise ValueError(f"unknown preference layout: columns {columns}; {advice}. Known layouts: {', '.join(MAPPERS)}")
 
 
 def explicit_prompt(row: dict) -> dict:

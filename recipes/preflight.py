@@ -38,6 +38,8 @@ class BadArgument(ValueError):
 def preflight(argv: list[str], sources: tuple[str, ...], validate: Callable[[dict[str, Any]], object]) -> list[str]:
     """`argv` in the form `TrlParser` reads, or one line on stderr and exit code 2.
 
+    The recipe's `env:` is set here, since most libraries read their variables when they are imported.
+
     Args:
         sources: the dataclasses of the method, see `read_fields`.
         validate: raises a `ValueError` for values that do not go together; gets the given values by name.
@@ -45,11 +47,12 @@ def preflight(argv: list[str], sources: tuple[str, ...], validate: Callable[[dic
     if {"-h", "--help"} & set(argv):
         return argv
     try:
-        check_arguments(argv, sources, validate)
+        values = check_arguments(argv, sources, validate)
     except BadArgument as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"setaria: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    os.environ.update({name: str(value) for name, value in values.get("env", {}).items()})
     return [part for argument in argv for part in _split_config(argument)]
 
 
@@ -76,7 +79,7 @@ def check_arguments(
     values = {}
     if config is not None:
         for key, value in read_recipe(config).items():
-            values[key] = _checked(config, fields, key, value)
+            values[key] = value if key == "env" else _checked(config, fields, key, value)
     for key, value in flags.items():
         values[key] = _checked(COMMAND_LINE, fields, key, value)
     try:
@@ -88,7 +91,7 @@ def check_arguments(
 
 
 def read_recipe(path: str) -> dict[str, Any]:
-    """The keys of a recipe, its `env` mapping left out."""
+    """The keys of a recipe, as YAML reads them."""
     try:
         recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -97,7 +100,7 @@ def read_recipe(path: str) -> dict[str, Any]:
         raise BadArgument(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     if not isinstance(recipe, dict):
         raise BadArgument(f"{path}: a recipe is a YAML mapping of `key: value` lines, this one is not")
-    if not isinstance(recipe.pop("env", {}), dict):
+    if not isinstance(recipe.get("env", {}), dict):
         raise BadArgument(f"{path}: env must be a mapping from variable names to values")
     return recipe
 

@@ -19,7 +19,7 @@ from setaria.trainers.monitor_config import MonitorConfig
 from setaria.trainers.monitor_metrics import MonitorState, judge, probe_metrics
 from setaria.trainers.monitor_plot import plot_monitor
 from setaria.trainers.probe_samples import sample_probes
-from setaria.trainers.probes import Probes
+from setaria.trainers.probes import Measurement, Probes
 from setaria.trainers.step_zero import StepZero
 
 
@@ -59,17 +59,12 @@ class OverOptimizationMonitor(TrainerCallback):
         config: MonitorConfig | None = None,
         rows: Iterable[dict[str, Any]] | None = None,
     ):
-        self.trainer = trainer
+        self.trainer: Any = trainer
         self.config = config or MonitorConfig()
         self.step_zero: StepZero | None = None
         self.last_ok_step = 0
         self._last_saved_step = 0
-        if rows is None:
-            rows = trainer.eval_dataset
-            if rows is None:
-                raise ValueError("OverOptimizationMonitor needs an eval_dataset to take its probes from")
-            if isinstance(rows, dict):
-                rows = next(iter(rows.values()))
+        rows = _first(trainer.eval_dataset) if rows is None else rows
         self.probes = Probes(trainer, rows, self.config.monitor_pairs, self.config.monitor_kl_tokens)
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -84,7 +79,7 @@ class OverOptimizationMonitor(TrainerCallback):
             self.step_zero = StepZero(*self.probes.snapshot())
             if self.trainer.accelerator.is_main_process:
                 self.step_zero.save(path, self.probes.fingerprint)
-            self._report(self.step_zero.measurement)
+            self._report(self.step_zero.measurement, self.step_zero)
 
     def on_evaluate(self, args, state, control, metrics, **kwargs):
         if self.step_zero is None:
@@ -92,7 +87,7 @@ class OverOptimizationMonitor(TrainerCallback):
         measured = [entry["step"] for entry in _history(state.log_history)]
         if state.global_step not in measured:  # several evaluation sets end in several events
             with _evaluation_mode(self.trainer):
-                verdict = self._report(self.probes.compare(self.step_zero.next_token_logps))
+                verdict = self._report(self.probes.compare(self.step_zero.next_token_logps), self.step_zero)
             if verdict is MonitorState.OK:
                 self.last_ok_step = state.global_step
                 if args.metric_for_best_model is None:
@@ -105,10 +100,10 @@ class OverOptimizationMonitor(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         self._last_saved_step = state.global_step
 
-    def _report(self, measurement) -> MonitorState:
+    def _report(self, measurement: Measurement, step_zero: StepZero) -> MonitorState:
         """Log and plot the metrics of `measurement`, with samples; the verdict."""
         trainer, config = self.trainer, self.config
-        metrics = probe_metrics(measurement, self.step_zero.measurement, trainer.args)
+        metrics = probe_metrics(measurement, step_zero.measurement, trainer.args)
         verdict = judge(metrics, config)
         if config.monitor_sampled_prompts:
             metrics |= sample_probes(self.probes, config)
@@ -143,6 +138,13 @@ class OverOptimizationMonitor(TrainerCallback):
         return step_zero
 
 
+def _first(eval_dataset: Any) -> Iterable[dict[str, Any]]:
+    """The evaluation set, the first one if there are several."""
+    if eval_dataset is None:
+        raise ValueError("OverOptimizationMonitor needs an eval_dataset to take its probes from")
+    return next(iter(eval_dataset.values())) if isinstance(eval_dataset, dict) else eval_dataset
+
+
 def _history(log_history: list[dict[str, Any]]) -> list[dict[str, float]]:
     """The monitor's entries of the trainer's log, without their prefix."""
     return [
@@ -153,7 +155,7 @@ def _history(log_history: list[dict[str, Any]]) -> list[dict[str, float]]:
 
 
 @contextmanager
-def _evaluation_mode(trainer: DPOTrainer) -> Iterator[None]:
+def _evaluation_mode(trainer: Any) -> Iterator[None]:
     training = trainer.model.training
     trainer.model_wrapped.eval()
     try:

@@ -4,6 +4,7 @@ Repetitive text at great margins is what SimPO's users report first, and neither
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -18,9 +19,9 @@ def sample_probes(probes: Probes, config: MonitorConfig) -> dict[str, float]:
 
     The random numbers are the same at every call and do not touch the trainer's own.
     """
-    trainer = probes.trainer
+    trainer: Any = probes.trainer
     device = trainer.accelerator.device
-    sampling = {"do_sample": False}
+    sampling: dict[str, Any] = {"do_sample": False}
     if config.monitor_temperature > 0:
         sampling = {"do_sample": True, "temperature": config.monitor_temperature, "top_k": 0, "top_p": 1.0}
     completions = []

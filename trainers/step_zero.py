@@ -6,6 +6,7 @@ Every later measurement is compared with it, so a resumed run reads it and never
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -44,6 +45,6 @@ class StepZero:
         with safe_open(path, framework="pt") as file:
             if file.metadata()["probes"] != fingerprint:
                 raise ValueError(f"{path} was measured on other probes than this run's: {remedy}")
-        tensors = load_file(path)
+        tensors: dict[str, Any] = load_file(path)
         next_token_logps = tensors.pop("next_token_logps", None)
         return cls(Measurement(**{"kl": None, **tensors}), next_token_logps)

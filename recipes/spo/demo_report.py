@@ -55,10 +55,13 @@ def write_report(output: Path, results: dict[str, Any]) -> Path:
         headline=_headline(results["curve"]),
         components=_component_rows(results["curve"]),
         charts=[
-            ("Gold reward on held-out requests", _chart(lambda *args: _draw_gold(*args, results["curve"]))),
-            ("Loss, which may go below zero", _chart(lambda *args: _draw_loss(*args, events))),
-            ("Logit u of the probe pairs", _chart(lambda *args: _draw_logit(*args, watched))),
-            ("Drift of log-probability since step 0", _chart(lambda *args: _draw_drift(*args, watched))),
+            (
+                "Gold reward on held-out requests",
+                _chart(lambda axis, colors: _draw_gold(axis, colors, results["curve"])),
+            ),
+            ("Loss, which may go below zero", _chart(lambda axis, colors: _draw_loss(axis, colors, events))),
+            ("Logit u of the probe pairs", _chart(lambda axis, colors: _draw_logit(axis, colors, watched))),
+            ("Drift of log-probability since step 0", _chart(lambda axis, colors: _draw_drift(axis, colors, watched))),
         ],
         samples=_samples(results),
         state=MonitorState(int(watched[-1]["monitor/state"])).name,

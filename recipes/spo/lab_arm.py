@@ -45,7 +45,7 @@ def prepare_start(seed: int, config: LabConfig, output: Path) -> Start:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         training = list(prompt_dataset(config.prompts, seed=seed)["prompt"])
-        for name, prompts in (("pairs", training), ("held_out_pairs", held_out)):
+        for name, prompts in (("pairs", training), ("held_out_pairs", held_out[: config.held_out_pair_prompts])):
             replies = sample_replies(
                 model, tokenizer, prompts, config.candidates, max_new_tokens=config.max_new_tokens, seed=seed
             )

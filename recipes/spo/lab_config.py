@@ -1,6 +1,7 @@
 """Arms and sizes of the over-optimisation lab."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -9,7 +10,7 @@ class Arm:
 
     name: str
     objective: str
-    settings: dict[str, float]
+    settings: dict[str, Any]
     tuned: str
     grid: tuple[float, ...]
 
@@ -46,8 +47,9 @@ class LabConfig:
     steps: int = 300
     checkpoints: int = 10
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     held_out_prompts: int = 256
+    held_out_pair_prompts: int = 64
     max_new_tokens: int = 64
 
     def __post_init__(self):

@@ -38,24 +38,14 @@ def sample_policy(
     The KL of whole replies is the sum over a sample's positions of the exact KL between the next-token distributions,
     which has the expectation of the log-ratio and less variance.
     """
-    inputs = tokenizer.apply_chat_template(
-        prompts,
-        add_generation_prompt=True,
-        padding=True,
-        tokenizer_kwargs={"padding_side": "left"},
-        return_dict=True,
-        return_tensors="pt",
-    )
     training = model.training
     model.eval()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        sequences = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=True, top_k=0)
-    prompt_length = inputs["input_ids"].size(1)
+    prompt_mask, sequences = _sampled(model, tokenizer, prompts, max_new_tokens, seed)
+    prompt_length = prompt_mask.size(1)
     replies = sequences[:, prompt_length:]
     ended = (replies == tokenizer.eos_token_id).cumsum(1)
     mask = (ended == 0) | ((ended == 1) & (replies == tokenizer.eos_token_id))
-    attention_mask = torch.cat([inputs["attention_mask"], mask.long()], dim=1)
+    attention_mask = torch.cat([prompt_mask, mask.long()], dim=1)
 
     def next_token_logps(policy: PreTrainedModel) -> torch.Tensor:
         logits = policy(input_ids=sequences, attention_mask=attention_mask).logits
@@ -74,3 +64,19 @@ def win_rate(gold: list[float], baseline: list[float]) -> float:
     """Share of samples with more gold than the baseline's on the same prompt, ties counting half."""
     wins = [float(ours > theirs) + 0.5 * float(ours == theirs) for ours, theirs in zip(gold, baseline, strict=True)]
     return sum(wins) / len(wins)
+
+
+def _sampled(model, tokenizer, prompts, max_new_tokens, seed):
+    """Attention mask of the left-padded prompts, and prompts with replies; the global random state is left alone."""
+    inputs = tokenizer.apply_chat_template(
+        prompts,
+        add_generation_prompt=True,
+        padding=True,
+        tokenizer_kwargs={"padding_side": "left"},
+        return_dict=True,
+        return_tensors="pt",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        sequences = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=True, top_k=0)
+    return inputs["attention_mask"], sequences

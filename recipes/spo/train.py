@@ -13,6 +13,7 @@ from typing import Any
 
 from setaria.recipes.errors import one_line_errors
 from setaria.recipes.preflight import preflight
+from setaria.recipes.torchvision_guard import torchvision_problem
 from setaria.trainers.monitor_config import MonitorConfig
 from setaria.trainers.objective_settings import TRL_OBJECTIVE, resolve_objective
 
@@ -56,6 +57,8 @@ def check_values(values: dict[str, Any]) -> None:
 
 def train(argv: list[str]) -> None:
     """Train, save, and push if asked to."""
+    if problem := torchvision_problem():
+        raise ImportError(problem)
     from trl import DatasetMixtureConfig, ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
     from setaria.datasets_builders.preference import to_preference
@@ -63,7 +66,6 @@ def train(argv: list[str]) -> None:
     from setaria.recipes.dataset_loading import load_splits
     from setaria.recipes.run_folder import MetricsJsonl, resolved_config, write_run_folder
     from setaria.recipes.spo.script_arguments import SPOScriptArguments
-    from setaria.recipes.torchvision_guard import torchvision_problem
     from setaria.recipes.vision import image_only_processor_for
     from setaria.trainers import OverOptimizationMonitor, SPOConfig, SPOTrainer
     from setaria.trainers.guards import SaveOnSigterm, StopOnNonFiniteLoss
@@ -71,8 +73,6 @@ def train(argv: list[str]) -> None:
     parser = TrlParser((SPOScriptArguments, SPOConfig, ModelConfig, DatasetMixtureConfig, MonitorConfig))
     settings = parser.parse_args_and_config(argv)
     script_args, training_args, model_args, mixture, monitor_config = settings
-    if problem := torchvision_problem():
-        raise ImportError(problem)
     if training_args.process_index == 0:
         write_run_folder(training_args.output_dir, resolved_config(*settings), training_args.world_size)
     checkpoint = find_checkpoint(training_args.output_dir, training_args.resume_from_checkpoint)

@@ -109,29 +109,25 @@ def test_a_typo_under_plain_accelerate_launch(tmp_path):
 
 
 @pytest.mark.distributed
-def test_trains_in_two_processes(tiny_checkpoint, pairs_file, tmp_path):
-    names = ["--model_name_or_path", str(tiny_checkpoint), "--dataset_name", str(pairs_file)]
+def test_sigterm_reaches_both_processes(tiny_checkpoint, pairs_file, tmp_path):
+    names = ["--model_name_or_path", str(tiny_checkpoint), "--dataset_name", str(pairs_file), "--output_dir", "out"]
     recipe = ["--config", str(ROOT / "recipes/spo/tiny.yaml"), "--accelerate_config", "cpu_ddp"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "setaria.cli.main",
-            "train",
-            "spo",
-            *recipe,
-            *names,
-            "--max_steps",
-            "2",
-            "--output_dir",
-            "out",
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    length = ["--max_steps", "100000", "--save_strategy", "no", "--disable_tqdm", "true"]
+    with (tmp_path / "output.txt").open("w") as output:
+        training = subprocess.Popen(
+            [sys.executable, "-m", "setaria.cli.main", "train", "spo", *recipe, *names, *length],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        metrics = tmp_path / "out" / "metrics.jsonl"
+        while training.poll() is None and not (metrics.exists() and metrics.read_text()):
+            time.sleep(0.2)
+        training.terminate()
+        code = training.wait(timeout=120)
+    assert code == 143, (tmp_path / "output.txt").read_text()[-3000:]
     assert '"processes": 2' in (tmp_path / "out/run/environment.json").read_text()
-    assert (tmp_path / "out/model.safetensors").exists()
+    [checkpoint] = (tmp_path / "out").glob("checkpoint-*")
+    assert (checkpoint / "rng_state_1.pth").exists()
+    assert f"{checkpoint.name.split('-')[1]} with a checkpoint in out" in (tmp_path / "output.txt").read_text()

@@ -277,3 +277,10 @@ def test_real_files(name, pairs, turns_of_first_prompt):
     assert len(dataset[0]["prompt"]) == turns_of_first_prompt
     assert all(pair["prompt"][-1]["role"] == "user" for pair in dataset)
     assert all([message["role"] for message in pair["chosen"]] == ["assistant"] for pair in dataset)
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(ValueError, match="columns prompt .str., chosen .str.; add column rejected"):
+        detect_layout({"prompt": "one", "chosen": "two"})
+    with pytest.raises(ValueError, match="add column preference"):
+        detect_layout({"instruction": "a", "output_1": "b", "output_2": "c"})

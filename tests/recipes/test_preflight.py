@@ -1,6 +1,7 @@
 """The strict check finds every mistake without torch, and knows exactly the arguments of the real parser."""
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -145,6 +146,12 @@ def test_the_command_line_wins(recipe):
 def test_config_with_equals_sign_reaches_the_parser(recipe):
     path = recipe(COMPLETE)
     assert preflight([f"--config={path}", "--seed=3"], FIELDS, check_values) == ["--config", path, "--seed=3"]
+
+
+def test_the_environment_of_a_recipe_is_set_before_imports(recipe, monkeypatch):
+    monkeypatch.setenv("SETARIA_TEST_VARIABLE", "old")
+    preflight(["--config", recipe(COMPLETE + "env: {SETARIA_TEST_VARIABLE: 3}\n")], FIELDS, check_values)
+    assert os.environ["SETARIA_TEST_VARIABLE"] == "3"
 
 
 def test_fields_read_from_source_are_those_of_the_parser(real_parser):
