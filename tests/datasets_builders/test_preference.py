@@ -280,7 +280,7 @@ def test_real_files(name, pairs, turns_of_first_prompt):
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(ValueError, match="columns prompt .str., chosen .str.; add column rejected"):
+    with pytest.raises(ValueError, match="add column rejected"):
         detect_layout({"prompt": "one", "chosen": "two"})
     with pytest.raises(ValueError, match="add column preference"):
         detect_layout({"instruction": "a", "output_1": "b", "output_2": "c"})
