@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import trl
 from accelerate.utils import is_peft_model
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel
@@ -87,6 +88,8 @@ class SPOTrainer(DPOTrainer):
                 eval_dataset=_with_explicit_prompt(eval_dataset),
                 **kwargs,
             )
+        if self.ref_model is not None:
+            raise RuntimeError(f"TRL {trl.__version__} made a reference model in a way that SPOTrainer does not know")
         if is_peft_model(self.model) and "ref" in self.model.peft_config:
             self.model.delete_adapter("ref")
         self._check_weights_can_move()
@@ -109,16 +112,7 @@ class SPOTrainer(DPOTrainer):
         inputs = {**inputs, "use_cache": False}
         if self.aux_loss_enabled:
             inputs["output_router_logits"] = True
-        completion_mask = inputs.pop("completion_mask")
-        if self.args.share_prompt:
-            if not self._shared_prompt_checked:
-                check_shared_prompt(model, self.policy, inputs, completion_mask)
-                self._shared_prompt_checked = True
-            shared, tokens = share_prompts(self.policy, inputs, completion_mask)
-            outputs = completion_outputs(model, self.policy, {**inputs, **shared}, tokens)
-        else:
-            tokens = CompletionTokens.of_rows(inputs["input_ids"], completion_mask)
-            outputs = completion_outputs(model, self.policy, inputs, tokens)
+        tokens, outputs = self._score_completions(model, inputs, inputs.pop("completion_mask"))
 
         settings = self.args.settings
         logps = tokens.spread(outputs.log_probs).sum(1)
@@ -141,6 +135,16 @@ class SPOTrainer(DPOTrainer):
             return loss
         with torch.no_grad():
             return loss, model(**inputs)
+
+    def _score_completions(self, model, inputs, completion_mask):
+        if not self.args.share_prompt:
+            tokens = CompletionTokens.of_rows(inputs["input_ids"], completion_mask)
+            return tokens, completion_outputs(model, self.policy, inputs, tokens)
+        if not self._shared_prompt_checked:
+            check_shared_prompt(model, self.policy, inputs, completion_mask)
+            self._shared_prompt_checked = True
+        shared, tokens = share_prompts(self.policy, inputs, completion_mask)
+        return tokens, completion_outputs(model, self.policy, {**inputs, **shared}, tokens)
 
     @torch.no_grad()
     def _record(self, mode, outputs, tokens: CompletionTokens, attention_mask, chosen, rejected):
@@ -212,7 +216,12 @@ def _with_explicit_prompt(dataset):
     """Give rows a `prompt` of the form of `chosen` and `rejected`: TRL fails on a string beside conversations."""
     if isinstance(dataset, dict):
         return type(dataset)({name: _with_explicit_prompt(split) for name, split in dataset.items()})
-    if dataset is None or "prompt_ids" in (row := next(iter(dataset))) or maybe_extract_prompt(row) is row:
+    if not isinstance(dataset, Dataset | IterableDataset):
+        return dataset
+    row = next(iter(dataset), None)
+    if row is None:
+        raise ValueError("the dataset is empty: there is no pair in it")
+    if "prompt_ids" in row or maybe_extract_prompt(row) is row:
         return dataset
     columns = ["chosen", "rejected"]
     return dataset.map(

@@ -1,5 +1,6 @@
 """SPOTrainer through TRL: every kind of model and data, no reference model, and the loss it says."""
 
+import copy
 import inspect
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from preference_rows import LAYOUTS, conversational, history
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, MixtralConfig, MixtralForCausalLM
 from trl import DPOConfig, DPOTrainer
 from trl.trainer import dpo_trainer
 
@@ -195,6 +196,36 @@ def test_vision_language_model(vision_trainer):
     assert any("visual" in name for name in moved)
     assert any("language_model" in name for name in moved)
     assert trainer.ref_model is None
+
+
+def test_mixture_of_experts_adds_the_router_loss(tokenizer, spo_trainer):
+    config = MixtralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        router_aux_loss_coef=0.5,
+    )
+    model = MixtralForCausalLM(config)
+    losses = {}
+    for coefficient in (0.5, 0.0):
+        trainer = spo_trainer(copy.deepcopy(model), router_aux_loss_coef=coefficient, max_steps=1)
+        trainer.train()
+        losses[coefficient] = history(trainer, "loss")[0]
+        router_loss = history(trainer, "aux_loss")
+        assert len(router_loss) == (coefficient > 0)
+        losses["router"] = (router_loss or [losses.get("router")])[0]
+    assert losses[0.5] == pytest.approx(losses[0.0] + 0.5 * losses["router"], abs=1e-5)
+    with pytest.raises(ValueError, match="set router_aux_loss_coef: 0"):
+        spo_trainer(copy.deepcopy(model), share_prompt=True)
+
+
+def test_an_empty_dataset_is_named(spo_trainer):
+    with pytest.raises(ValueError, match="the dataset is empty"):
+        spo_trainer(dataset=conversational().select([]))
 
 
 def test_accumulation_does_not_change_the_run(spo_trainer):
