@@ -65,4 +65,4 @@ def run_spo(args: Namespace) -> None:
     records = run_lab(config, args.output)
     console = Console()
     console.print(write_report(records, config, args.output, args.matched_kl))
-    console.print(f"table, plot and all numbers: {args.output}/lab.md, lab.png, lab.json")
+    console.print(f"with deviations, alarms and every checkpoint: {args.output}/lab.md, lab.png, lab.json")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 class MonitorConfig:
     """Configuration class for [`OverOptimizationMonitor`]; every field starts with `monitor_`.
 
-    The thresholds were calibrated on a toy (docs/over_optimization.md): recalibrate them on your own text.
+    The thresholds were calibrated on two toys (docs/over_optimization.md): recalibrate them on your own text.
 
     Parameters:
         monitor_pairs (`int`, *optional*, defaults to `64`):
@@ -23,7 +23,7 @@ class MonitorConfig:
             Longest sample, in tokens.
         monitor_temperature (`float`, *optional*, defaults to `1.0`):
             Temperature of the samples; 0 is greedy.
-        monitor_warn_drift (`float`, *optional*, defaults to `-0.3`):
+        monitor_warn_drift (`float`, *optional*, defaults to `-0.2`):
             WARN when the chosen log-probability has drifted this far from step 0, in nats per token.
         monitor_stop_drift (`float`, *optional*, defaults to `-0.6`):
             STOP at this drift.
@@ -31,7 +31,7 @@ class MonitorConfig:
             WARN when the hold-out NLL has risen by this much, in nats per token.
         monitor_warn_entropy_drop (`float`, *optional*, defaults to `0.31`):
             WARN when the mean entropy has fallen by this share of its value at step 0.
-        monitor_warn_kl (`float`, *optional*, defaults to `0.7`):
+        monitor_warn_kl (`float`, *optional*, defaults to `0.3`):
             WARN at this KL to step 0, in nats per token.
         monitor_stop_ends_training (`bool`, *optional*, defaults to `False`):
             Whether STOP ends the training.
@@ -49,7 +49,7 @@ class MonitorConfig:
     monitor_max_new_tokens: int = field(default=128, metadata={"help": "Longest sample, in tokens."})
     monitor_temperature: float = field(default=1.0, metadata={"help": "Temperature of the samples; 0 is greedy."})
     monitor_warn_drift: float = field(
-        default=-0.3, metadata={"help": "WARN at this drift of the chosen log-probability, nats per token."}
+        default=-0.2, metadata={"help": "WARN at this drift of the chosen log-probability, nats per token."}
     )
     monitor_stop_drift: float = field(
         default=-0.6, metadata={"help": "STOP at this drift of the chosen log-probability, nats per token."}
@@ -60,7 +60,7 @@ class MonitorConfig:
     monitor_warn_entropy_drop: float = field(
         default=0.31, metadata={"help": "WARN when the entropy has fallen by this share of its value at step 0."}
     )
-    monitor_warn_kl: float = field(default=0.7, metadata={"help": "WARN at this KL to step 0, nats per token."})
+    monitor_warn_kl: float = field(default=0.3, metadata={"help": "WARN at this KL to step 0, nats per token."})
     monitor_stop_ends_training: bool = field(default=False, metadata={"help": "Whether STOP ends the training."})
 
     def __post_init__(self):

@@ -38,9 +38,19 @@ COLUMNS = {
     "win_rate": "win vs SFT",
     "kl": "KL/reply",
     "monitor/u_p50": "median u",
-    "monitor/chosen_drift": "chosen drift/token",
+    "monitor/chosen_drift": "chosen drift",
     "monitor/holdout_nll": "hold-out NLL",
     "length": "length",
+}
+# Columns narrow enough for a terminal, means only.
+TERMINAL_COLUMNS = {
+    "peak": "peak",
+    "final": "final",
+    "drop": "drop",
+    "win_rate": "wins",
+    "kl": "KL",
+    "monitor/u_p50": "u",
+    "monitor/chosen_drift": "drift",
 }
 COLORS = ("#1f6fb2", "#6fb1e0", "#d9722b", "#7a4fa3", "#3a8f4d", "#8a8f98")
 
@@ -70,10 +80,7 @@ def write_report(records: list[Record], config: LabConfig, output: Path, matched
     text = f"{_markdown(header, cells)}\n\n{_markdown(alarm_header, alarm_cells)}\n" if alarms else ""
     write_atomically(output / "lab.md", text or _markdown(header, cells) + "\n")
     plot_curves(arms, output / "lab.png")
-    table = Table(*header, title=f"{len(next(iter(arms.values())))} seeds, mean (sd)")
-    for row in cells:
-        table.add_row(*row)
-    return table
+    return _terminal_table(rows, config.seeds)
 
 
 def summarize_arm(runs: list[Record], matched_kl: float) -> dict[str, Any]:
@@ -128,6 +135,13 @@ def plot_curves(arms: dict[str, list[Record]], path: Path) -> None:
     axes[2].set_ylabel("nats/token")
     axes[0].legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=120)
+
+
+def _terminal_table(rows: dict[str, dict[str, Any]], seeds: int) -> Table:
+    table = Table("arm", *TERMINAL_COLUMNS.values(), title=f"means of {seeds} seeds")
+    for name, row in rows.items():
+        table.add_row(name, *(_number(row[key][0]) for key in TERMINAL_COLUMNS))
+    return table
 
 
 def _by_arm(records: list[Record]) -> dict[str, list[Record]]:

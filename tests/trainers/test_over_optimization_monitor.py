@@ -240,8 +240,8 @@ def metrics(**values):
     ("values", "state"),
     [
         ({}, MonitorState.OK),
-        ({"chosen_drift": -0.29}, MonitorState.OK),
-        ({"chosen_drift": -0.3}, MonitorState.WARN),
+        ({"chosen_drift": -0.19}, MonitorState.OK),
+        ({"chosen_drift": -0.2}, MonitorState.WARN),
         ({"chosen_drift": -0.59}, MonitorState.WARN),
         ({"chosen_drift": -0.6}, MonitorState.STOP),
         ({"nll_rise": 0.95}, MonitorState.WARN),
@@ -258,8 +258,8 @@ def test_verdict(values, state):
 
 
 def test_verdict_names_the_threshold():
-    verdict = judge(metrics(chosen_drift=-0.31), MonitorConfig())
-    assert verdict.reasons == ["chosen_drift -0.310 passed monitor_warn_drift=-0.3"]
+    verdict = judge(metrics(chosen_drift=-0.21), MonitorConfig())
+    assert verdict.reasons == ["chosen_drift -0.210 passed monitor_warn_drift=-0.2"]
 
 
 class Collapse(TrainerCallback):
