@@ -26,14 +26,14 @@ from setaria import accelerate_configs, recipes
 from setaria.datasets_builders.worlds.replies import sample_replies
 from setaria.recipes.run_folder import write_atomically
 from setaria.recipes.spo.demo_report import write_report
-from setaria.recipes.spo.lab_arm import Start, prepare_start
 from setaria.recipes.spo.lab_config import LabConfig
 from setaria.recipes.spo.lab_policy import win_rate
+from setaria.recipes.spo.notes_start import Start, prepare_start
 from setaria.rewards.notes import score_note
 
 
 SEED = 0
-SIZES = LabConfig(sft_steps=500, prompts=800, held_out_prompts=200)
+SIZES = LabConfig(prompts=1000, held_out_prompts=200)
 # What a demo folder holds, so that starting afresh removes a demo and nothing else.
 MARKER = "demo.json"
 

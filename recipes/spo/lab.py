@@ -1,6 +1,6 @@
 """The over-optimisation lab: preference objectives trained side by side until, and beyond, where they help.
 
-Every arm starts from the same small policy with the same pairs (`setaria.recipes.spo.lab_arm`). Gold reward, which no
+Every arm starts from the same small policy with the same pairs (`setaria.recipes.spo.notes_start`). Gold reward, which no
 arm sees, tells when more optimisation stops helping.
 
     setaria lab spo --output runs/lab --seeds 3
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from setaria.recipes.run_folder import write_atomically
-from setaria.recipes.spo.lab_arm import prepare_start, train_arm
+from setaria.recipes.spo.lab_arm import train_arm
 from setaria.recipes.spo.lab_config import TUNING_SEED, Arm, LabConfig
+from setaria.recipes.spo.notes_start import prepare_start
 
 
 def run_lab(config: LabConfig, output: Path, report: Callable[[str], None] = print) -> list[dict[str, Any]]:

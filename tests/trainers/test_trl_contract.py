@@ -1,10 +1,12 @@
 """Every name of TRL that setaria uses and TRL does not promise: when one moves, this says which and where."""
 
 import inspect
+import re
 
 import pytest
 from trl import DPOTrainer
 from trl.kernels import chunked_logprob
+from trl.models import utils as models_utils
 from trl.trainer import dpo_trainer, utils
 
 
@@ -30,6 +32,7 @@ def test_overridden_methods_have_the_signature_we_override(name):
         (chunked_logprob, "TOKEN_CHUNK_SIZE", "trainers/completion_logps.py"),
         (utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", "trainers/completion_logps.py"),
         (utils, "add_fused_lm_head", "trainers/completion_logps.py"),
+        (models_utils, "unwrap_model_for_generation", "trainers/probe_samples.py"),
     ],
 )
 def test_private_names_exist(module, name, used_by):
@@ -57,3 +60,9 @@ def test_trainer_attributes_exist():
     source = inspect.getsource(dpo_trainer)
     for name in ("_metrics", "_total_train_tokens", "_tp_size", "aux_loss_enabled", "router_aux_loss_coef"):
         assert f"self.{name} =" in source, f"TRL no longer sets DPOTrainer.{name}, used by trainers/spo_trainer.py"
+
+
+def test_data_preparation_reads_the_tokenizer_only():
+    # datasets_builders/preference_tokens.py calls it on an object that has nothing else.
+    used = set(re.findall(r"self\.(\w+)", inspect.getsource(DPOTrainer._prepare_dataset)))
+    assert used == {"_tokenizer"}
