@@ -1,7 +1,7 @@
 """The over-optimisation lab: preference objectives trained side by side until, and beyond, where they help.
 
-Every arm starts from the same small policy with the same pairs (`setaria.recipes.spo.notes_start`). Gold reward, which no
-arm sees, tells when more optimisation stops helping.
+Every arm starts from the same small policy with the same pairs (`notes_start`). Gold reward, which no arm sees, tells
+when more optimisation stops helping.
 
     setaria lab spo --output runs/lab --seeds 3
 
