@@ -54,9 +54,11 @@ def run_demo(output: Path, fresh: bool = False, console: Console | None = None) 
     console.print("2/4  SPO, through accelerate launch")
     trained = _train(start, output)
     console.print("3/4  Scoring every checkpoint with the gold reward, which training never saw")
-    results = _evaluate(start, trained, console)
-    results["seconds"] = round(time.monotonic() - began, 1)
-    write_atomically(output / "results.json", json.dumps(results, indent=1) + "\n")
+    scored = output / "results.json"
+    if not scored.exists():
+        results = {**_evaluate(start, trained, console), "seconds": round(time.monotonic() - began, 1)}
+        write_atomically(scored, json.dumps(results, indent=1) + "\n")
+    results = json.loads(scored.read_text(encoding="utf-8"))
     report = write_report(output, results)
     console.print(_summary(results))
     console.print(f"4/4  Report: {report.resolve()}", soft_wrap=True)
