@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from trl import DPOConfig
 
-from setaria.trainers.objective_settings import OBJECTIVES, TRL_OBJECTIVE, ObjectiveSettings, resolve_objective
+from setaria.trainers.objective_settings import TRL_OBJECTIVE, ObjectiveSettings, resolve_objective
 
 
 @dataclass
@@ -44,7 +44,7 @@ class SPOConfig(DPOConfig):
         default="spo",
         metadata={
             "help": "Preference objective: spo, simpo, cpo, repo (reference-free) or dpo (TRL's own, see loss_type).",
-            "choices": list(OBJECTIVES),
+            "choices": ["spo", "simpo", "cpo", "repo", "dpo"],
         },
     )
     beta: float | None = field(

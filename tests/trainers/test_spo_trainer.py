@@ -1,6 +1,7 @@
 """SPOTrainer through TRL: every kind of model and data, no reference model, and the loss it says."""
 
 import copy
+import dataclasses
 import inspect
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ from trl.trainer import dpo_trainer
 
 from setaria.models.tiny import tiny_llama
 from setaria.trainers import SPOConfig, SPOTrainer
+from setaria.trainers.objective_settings import OBJECTIVES
 from setaria.trainers.objectives import LOSSES
 
 
@@ -325,6 +327,11 @@ def test_defaults_are_the_documented_ones(config):
         (1.0, 0.4, True, 0.0),
     ]
     assert config(objective="dpo").beta == 0.1
+
+
+def test_choices_are_the_objectives():
+    (objective,) = (field for field in dataclasses.fields(SPOConfig) if field.name == "objective")
+    assert tuple(objective.metadata["choices"]) == OBJECTIVES
 
 
 def test_config_survives_its_own_serialisation(config):
