@@ -1,6 +1,7 @@
 """`setaria demo`: train and judge a small model on a CPU, and write a page about it."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is generated, nothing downloaded
+
     import torch
     from datasets.utils.logging import disable_progress_bar
     from transformers.utils import logging

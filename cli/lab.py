@@ -1,5 +1,6 @@
 """`setaria lab STUDY`: controlled studies of a method on a generated world, on a CPU."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -46,6 +47,7 @@ def run(args: Namespace) -> int:
 
 def run_spo(args: Namespace) -> None:
     """Run what is missing of the over-optimisation study, write its report and print its table."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is generated, nothing downloaded
     from dataclasses import replace
 
     from datasets import disable_progress_bars
