@@ -1,7 +1,7 @@
 """Sampled replies: several answers of a model to each prompt, in left-padded batches."""
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 
 @torch.no_grad()
@@ -40,14 +40,19 @@ def sample_replies(
     return [replies[start : start + per_prompt] for start in range(0, len(replies), per_prompt)]
 
 
-def _reply_batch(model, tokenizer, prompts, max_new_tokens, sampling) -> list[str]:
-    inputs = tokenizer.apply_chat_template(
+def generation_inputs(tokenizer: PreTrainedTokenizerBase, prompts: list[list[dict]]) -> BatchEncoding:
+    """The prompts as the model sees them before it answers, left-padded, `[prompts, length]`."""
+    return tokenizer.apply_chat_template(
         prompts,
         add_generation_prompt=True,
         padding=True,
         tokenizer_kwargs={"padding_side": "left"},
         return_dict=True,
         return_tensors="pt",
-    ).to(model.device)
+    )
+
+
+def _reply_batch(model, tokenizer, prompts, max_new_tokens, sampling) -> list[str]:
+    inputs = generation_inputs(tokenizer, prompts).to(model.device)
     sequences = model.generate(**inputs, max_new_tokens=max_new_tokens, **sampling)
     return tokenizer.batch_decode(sequences[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from setaria.datasets_builders.worlds.replies import generation_inputs
 from setaria.rewards.notes import score_note
 
 
@@ -68,14 +69,7 @@ def win_rate(gold: list[float], baseline: list[float]) -> float:
 
 def _sampled(model, tokenizer, prompts, max_new_tokens, seed):
     """Attention mask of the left-padded prompts, and prompts with replies; the global random state is left alone."""
-    inputs = tokenizer.apply_chat_template(
-        prompts,
-        add_generation_prompt=True,
-        padding=True,
-        tokenizer_kwargs={"padding_side": "left"},
-        return_dict=True,
-        return_tensors="pt",
-    )
+    inputs = generation_inputs(tokenizer, prompts)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         sequences = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=True, top_k=0)
