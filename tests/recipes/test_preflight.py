@@ -60,7 +60,7 @@ BAD_LINES = {
     "model_init_kwargs: 3": "model_init_kwargs: 3 is not a mapping",
     "loss_weights: [1, x]": "loss_weights: 'x' is not a number",
     "beta: -1": "beta=-1.0 is not allowed",
-    "objective: spoo": "objective='spoo' is not one of spo, simpo, cpo, repo, dpo",
+    "objective: spoo": "objective: 'spoo' is not one of spo, simpo, cpo, repo, dpo (did you mean 'spo'?)",
     "{gamma: 1, gamma_beta_ratio: 0.5}": "gamma=1.0 and gamma_beta_ratio=0.5 are two ways to say one thing",
     "monitor: true": "monitor: true measures at every evaluation",
     "monitor_warn_drift: 1": "monitor_warn_drift=1.0 is not allowed",
