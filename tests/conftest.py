@@ -10,6 +10,9 @@ import pytest
 import torch
 
 
+# Triton's first import, which trl does, settles whether kernels are compiled or interpreted.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("setaria", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("setaria")
