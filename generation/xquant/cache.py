@@ -18,7 +18,7 @@ class XQuantCache(Cache):
 
     Args:
         config: of the model, the whole or its text part.
-        quantization: bits, groups, sharing.
+        quantization: bits, groups, sharing; or the name of a preset.
         attention_mask: `[batch, tokens]` of a left-padded batch, 0 at padding. With it, every row is quantised as it
             would be alone; without, padding shifts the groups of a row, and up to a group of keys mixes with padding.
         simulate: keep dequantised states in memory instead of packed codes: the same numbers, faster, no memory saved.
@@ -31,14 +31,14 @@ class XQuantCache(Cache):
     def __init__(
         self,
         config: PreTrainedConfig,
-        quantization: XQuantConfig | None = None,
+        quantization: XQuantConfig | str | None = None,
         attention_mask: torch.Tensor | None = None,
         simulate: bool = False,
         offloading: bool = False,
     ):
         check_model(config)
         self.config = config.get_text_config(decoder=True)
-        self.quantization = quantization or XQuantConfig()
+        self.quantization = XQuantConfig.of(quantization)
         self.simulate = simulate
         types, arguments = get_layer_types_and_kwargs(self.config)
         layers: list = []

@@ -37,6 +37,7 @@ def chunked_attention(
     padding = torch.tensor(past.padding, device=query.device)
     tokens = past.packed_slots - min(past.padding)
     step = max(CHUNK_ELEMENTS // (batch * kv_heads * head_dim) // CHUNK_TOKENS, 1) * CHUNK_TOKENS
+    # One memory for keys, then values: keys come in whole groups, the channels of a head in whole bytes.
     room = batch * kv_heads * (min(step, tokens) + past.keys.group_size) * (head_dim + 7)
     scratch = torch.empty(room, device=query.device)
     for start in range(0, tokens, step):
@@ -44,7 +45,6 @@ def chunked_attention(
         chunk_mask = _packed_mask(mask, padding, start, stop, past.packed_slots) if any(past.padding) else None
         if chunk_mask is None and mask is not None:
             chunk_mask = mask[..., start:stop]
-        # Keys are done with when values are read, and both fit: rounded up to groups, a head to whole bytes.
         sum_values = partial(_sum_packed, past.values, start=start, stop=stop, scratch=scratch)
         keys = past.keys.dense(start, stop, scratch=scratch)
         softmax.add(keys, sum_values, _per_row(chunk_mask, rows, queries))

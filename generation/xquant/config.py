@@ -149,6 +149,13 @@ class XQuantConfig(QuantizationSettings):
         _check_choice("preset", name, list(PRESETS))
         return cls(**{**PRESETS[name], **overrides})
 
+    @classmethod
+    def of(cls, config: "XQuantConfig | str | None") -> "XQuantConfig":
+        """A configuration as users give it: itself, the name of a preset, or None for the defaults."""
+        if isinstance(config, str):
+            return cls.preset(config)
+        return cls() if config is None else config
+
     def resolve(self, num_layers: int) -> tuple[LayerSettings, ...]:
         """Settings of each of `num_layers` layers.
 

@@ -48,7 +48,7 @@ def xquant(model: nn.Module, config: XQuantConfig | str | None = None) -> Iterat
     Raises:
         ValueError: for a model, an adapter or a `cache_implementation` that does not go with it.
     """
-    config = XQuantConfig.preset(config) if isinstance(config, str) else config or XQuantConfig()
+    config = XQuantConfig.of(config)
     base = _base_model(model)
     check_model(base.config)
     config.resolve(base.config.get_text_config(decoder=True).num_hidden_layers)

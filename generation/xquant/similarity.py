@@ -40,17 +40,22 @@ class PairSimilarity:
 
 @torch.no_grad()
 def similarity_report(
-    model: PreTrainedModel, inputs: Mapping[str, Any], config: XQuantConfig | None = None
+    model: PreTrainedModel, inputs: Mapping[str, Any], config: XQuantConfig | str | None = None
 ) -> list[PairSimilarity]:
     """Measure every pair on one forward.
 
     Args:
         inputs: of the model's forward, such as a tokenizer returns; without padding, at least `group_size` tokens.
-        config: bits, group size and calibration.
+        config: bits, group size and calibration; or the name of a preset.
+
+    Raises:
+        ValueError: if the inputs have fewer tokens than a group.
     """
     cache = DynamicCache(config=model.config)
     model(**inputs, past_key_values=cache, use_cache=True)
-    settings = (config or XQuantConfig()).resolve(len(cache.layers))
+    settings = XQuantConfig.of(config).resolve(len(cache.layers))
+    if cache.get_seq_length() < (longest := max(layer.group_size for layer in settings)):
+        raise ValueError(f"the inputs have {cache.get_seq_length()} tokens, fewer than group_size={longest}")
     report = []
     for odd in range(1, len(cache.layers), 2):
         below, own = cache.layers[odd - 1], cache.layers[odd]

@@ -62,7 +62,6 @@ def teacher_forced_nll(
     Returns:
         float32 `[batch, tokens - 1]`; 0 for padding and for the first token of a row.
     """
-    config = XQuantConfig.preset(config) if isinstance(config, str) else config
     cache = XQuantCache(model.config, config, attention_mask, simulate=True)
     losses, seen = [], 0
     for logits in teacher_forced_logits(model, input_ids, cache, step, attention_mask):

@@ -43,7 +43,8 @@ class Twin:
             layers[-1].padding = tuple(self.padding)
         return layers
 
-    def update(self, tokens: int) -> None:
+    def check_update(self, tokens: int) -> None:
+        """Add tokens to all three and compare what is read."""
         shape = (2, 2, len(self.padding), HEADS, tokens, self.head_dim)
         states = torch.randn(shape, generator=self.random).to(self.dtype)
         for index, (keys, values) in enumerate(states):
@@ -110,7 +111,7 @@ CONFIGS = {
 def test_reads_what_the_reference_reads(config, chunks):
     twin = Twin(config)
     for tokens in chunks:
-        twin.update(tokens)
+        twin.check_update(tokens)
 
 
 @pytest.mark.parametrize("head_dim", [4, 8, 20])
@@ -119,14 +120,14 @@ def test_heads_smaller_than_a_group_share_it(config, head_dim):
     # groups of 16: two heads of 8 fill one, two of 4 a half, of 20 each has a group of 16 and one of 4
     twin = Twin(config, padding=(0, 3), head_dim=head_dim)
     for tokens in (50, *[1] * 20):
-        twin.update(tokens)
+        twin.check_update(tokens)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_a_padded_row_is_quantised_as_it_would_be_alone(config):
     twin = Twin(config, padding=(0, 5, 37, 60))
     for tokens in (50, 20, *[1] * 40):
-        twin.update(tokens)
+        twin.check_update(tokens)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -134,10 +135,10 @@ def test_a_padded_row_is_quantised_as_it_would_be_alone(config):
 def test_crop_anywhere_around_a_flush(config, removed):
     for length in (63, 64, 80):
         twin = Twin(config)
-        twin.update(length)
+        twin.check_update(length)
         twin.crop(removed)
         for _ in range(18):
-            twin.update(1)
+            twin.check_update(1)
 
 
 operations = st.lists(
@@ -161,13 +162,15 @@ operations = st.lists(
 )
 def test_random_operations(config, padding, operations, seed):
     twin = Twin(config, padding, seed=seed)
-    twin.update(45)
+    twin.check_update(45)
     for name, argument in operations:
         if name == "step":
             for _ in range(argument):
-                twin.update(1)
+                twin.check_update(1)
         elif name == "crop":
             twin.crop(min(argument, twin.slots - 41))  # padding stays
+        elif name == "select":
+            twin.select(argument)
         else:
-            getattr(twin, name)(argument)
-    twin.update(1)
+            twin.check_update(argument)
+    twin.check_update(1)

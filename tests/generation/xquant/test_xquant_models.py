@@ -192,6 +192,18 @@ def test_teacher_forcing_of_a_padded_batch():
     torch.testing.assert_close(nll[1, 15:], alone, rtol=1e-4, atol=1e-4)
 
 
+def test_similarity_needs_a_whole_group():
+    with pytest.raises(ValueError, match="the inputs have 20 tokens, fewer than group_size=32"):
+        similarity_report(tiny("llama"), {"input_ids": tokens(1, 20)})
+
+
+def test_a_cache_takes_the_name_of_a_preset():
+    config = tiny("llama").config
+    assert XQuantCache(config, "xquant-1.38").quantization == XQuantConfig.preset("xquant-1.38")
+    with pytest.raises(ValueError, match=r"preset='kivi2' .*did you mean 'kivi-2'"):
+        XQuantCache(config, "kivi2")
+
+
 def test_similarity_of_equal_and_of_unrelated_layers():
     """Layer 1 is given layer 0's states, layer 3 its own: the report tells them apart and shares accordingly."""
 
