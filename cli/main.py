@@ -14,6 +14,7 @@ COMMANDS = {
     "env": "versions, devices and what is missing on this machine",
     "explain": "what the hyper-parameters of a method mean, with curves",
     "lab": "controlled studies of a method on a generated world",
+    "replay": "speed of speculative drafting on recorded answers, without a model",
     "train": "train with a recipe through accelerate",
 }
 

@@ -61,8 +61,18 @@ class XQuantCache(Cache):
                 "from the configuration of the model that uses it"
             )
         if isinstance(self.layers[layer_idx], XQuantLayer):
-            kwargs["lazy"] = self.config._attn_implementation == XQUANT_ATTENTION and not self.simulate
+            kwargs["lazy"] = self._attends_packed
         return super().update(key_states, value_states, layer_idx, *args, **kwargs)
+
+    def preview(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `update` of a quantised layer would return, which stays as it is: for drafts that may be rejected."""
+        return self.layers[layer_idx].preview(key_states, value_states, lazy=self._attends_packed)
+
+    def append(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int) -> None:
+        """Add tokens to a quantised layer that holds some already, for good."""
+        self.layers[layer_idx].append(key_states, value_states)
 
     def crop(self, tokens_to_remove: int) -> None:
         """Remove the last `-tokens_to_remove` tokens; where past is recorded, commit the others, which may be
@@ -95,6 +105,10 @@ class XQuantCache(Cache):
     def memory(self) -> CacheMemory:
         """What the cache holds now."""
         return measure(self.layers)
+
+    @property
+    def _attends_packed(self) -> bool:
+        return self.config._attn_implementation == XQUANT_ATTENTION and not self.simulate
 
     @property
     def quantized_layers(self) -> list[XQuantLayer]:

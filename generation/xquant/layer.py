@@ -5,6 +5,7 @@ The last tokens are held in full precision, older ones are packed. How many depe
 to in full precision, and what leaves the window is quantised after that.
 """
 
+import copy
 from functools import partial
 
 import torch
@@ -75,12 +76,24 @@ class XQuantLayer(CacheLayerMixin):
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        self._check(key_states, value_states)
-        self.key_states.append(key_states)
-        self.value_states.append(value_states)
-        attended = self._lazy() if lazy else (self.key_states.read(0), self.value_states.read(0))
+        self._add(key_states, value_states)
+        attended = self._read(lazy)
         self.quantize(held_back=ROLLBACK if self.record_past else 0)
         return attended
+
+    def preview(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, lazy: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `update` would return, of a layer that stays as it is."""
+        ahead = copy.copy(self)
+        ahead.key_states, ahead.value_states = copy.copy(self.key_states), copy.copy(self.value_states)
+        ahead._add(key_states, value_states)
+        return ahead._read(lazy)
+
+    def append(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Add tokens and quantise what leaves the window."""
+        self._add(key_states, value_states)
+        self.quantize()
 
     def quantize(self, held_back: int = 0) -> None:
         """Pack what has left the window, or would have if the last `held_back` tokens were not there."""
@@ -174,6 +187,14 @@ class XQuantLayer(CacheLayerMixin):
                     f"layer {self.index}: {name} with batch, heads, head_dim, dtype and device {given} do not fit "
                     f"this cache, which holds {expected}; make a new cache, or reset() it"
                 )
+
+    def _add(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self._check(key_states, value_states)
+        self.key_states.append(key_states)
+        self.value_states.append(value_states)
+
+    def _read(self, lazy: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._lazy() if lazy else (self.key_states.read(0), self.value_states.read(0))
 
     def _lazy(self) -> tuple[torch.Tensor, torch.Tensor]:
         packed_slots = min(self.key_states.packed_slots, self.value_states.packed_slots)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from tiny_families import tiny, tokens
 from transformers import LlamaConfig
-from xquant_models import tiny, tokens
 
 from setaria.generation import XQuantCache, XQuantConfig
 from setaria.generation.xquant import use_packed_attention

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from tiny_families import FAMILIES, tiny, tiny_qwen3_vl, tokens
 from transformers.cache_utils import Cache
-from xquant_models import FAMILIES, tiny, tiny_qwen3_vl, tokens
 
 from setaria.generation import XQuantCache, XQuantConfig, xquant
 from setaria.generation.xquant import PRESETS

@@ -6,9 +6,9 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PrefixTuningConfig, get_peft_model
+from tiny_families import tiny, tokens
 from transformers import DynamicCache, pipeline
 from trl import GRPOConfig, GRPOTrainer
-from xquant_models import tiny, tokens
 
 from setaria.generation import XQuantCache, XQuantConfig, xquant
 from setaria.models.tiny import byte_tokenizer, tiny_llama

@@ -5,8 +5,8 @@ import gc
 
 import pytest
 import torch
+from tiny_families import tiny, tokens
 from transformers import LlamaConfig
-from xquant_models import tiny, tokens
 
 from setaria.generation import XQuantCache, XQuantConfig, xquant
 

@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 from PIL import Image
+from tiny_families import tiny, tokens
 from transformers import AutoConfig, LlamaConfig, MistralConfig, T5Config
 from transformers.cache_utils import DynamicCache, DynamicSlidingWindowLayer
-from xquant_models import tiny, tokens
 
 from setaria.generation import XQuantCache, XQuantConfig, xquant
 from setaria.generation.xquant import similarity_report, teacher_forced_nll

@@ -1,4 +1,4 @@
-"""Tiny random models of the supported families, four layers deep so that two pairs can share codes."""
+"""Tiny random models of several families, four layers deep, for tests of generation."""
 
 import torch
 from transformers import (

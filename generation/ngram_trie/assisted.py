@@ -1,0 +1,143 @@
+"""Linear drafts through transformers' assisted decoding, for models whose attention cannot take a tree's mask.
+
+These are FlashAttention, encoder-decoder models, attention with biases by distance, and hybrids with linear or
+chunked attention. transformers verifies one row at a time.
+"""
+
+import time
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
+from transformers.generation import CandidateGenerator, EosTokenCriteria, MaxLengthCriteria
+from transformers.generation.streamers import BaseStreamer
+
+from setaria.generation.ngram_trie.config import NGramTrieConfig
+from setaria.generation.ngram_trie.cost import VerifyCost
+from setaria.generation.ngram_trie.drafter import Drafter
+from setaria.generation.ngram_trie.override import override
+from setaria.generation.ngram_trie.stats import DecodingStats
+from setaria.generation.ngram_trie.tree import DraftTree
+
+
+class TrieCandidates(CandidateGenerator):
+    """Drafts of one row in transformers' form.
+
+    Args:
+        drafter: linear; it knows the first `known` tokens.
+        criteria: a draft ends before a token at which one of them would stop generation, since transformers looks at
+            them once per forward.
+        cache: where it limits drafts (`max_draft_tokens`), they end in time.
+    """
+
+    def __init__(
+        self,
+        drafter: Drafter,
+        known: int,
+        config: NGramTrieConfig,
+        cost: VerifyCost,
+        stats: DecodingStats,
+        max_length: int,
+        criteria: StoppingCriteriaList,
+        cache: Any,
+    ):
+        self.drafter, self.known, self.config, self.cost, self.stats = drafter, known, config, cost, stats
+        self.max_length, self.criteria, self.cache = max_length, criteria, cache
+        self.prompt_is_read = False
+
+    def get_candidates(self, input_ids: torch.LongTensor, *args, **kwargs) -> tuple[torch.LongTensor, None]:
+        """`input_ids` `[1, tokens]` with a draft behind it, and no logits of it."""
+        started = time.perf_counter()
+        self.drafter.extend(input_ids[0, self.known :].tolist())
+        self.known = input_ids.size(1)
+        self.draft = self._propose(input_ids) if self.prompt_is_read else DraftTree()
+        draft = torch.tensor([self.draft.tokens], dtype=torch.long, device=input_ids.device)
+        self.verifying = time.perf_counter()
+        self.stats.draft_seconds += self.verifying - started
+        return torch.cat((input_ids, draft), dim=1), None
+
+    def update_candidate_strategy(self, input_ids: torch.LongTensor, scores: torch.Tensor, num_matches: int) -> None:
+        """`num_matches` tokens of the draft were right."""
+        seconds = time.perf_counter() - self.verifying
+        if self.prompt_is_read:
+            path = list(range(1 + int(num_matches)))
+            self.cost.observe(1 + len(self.draft), seconds)
+            self.stats.count([path], [self.draft], drafting=0.0, verifying=seconds)
+            self.stats.modelled_plain_seconds += len(path) * self.cost.seconds(1)
+        else:
+            self.stats.prefill_seconds += seconds
+        self.prompt_is_read = True
+
+    def _propose(self, input_ids: torch.LongTensor) -> DraftTree:
+        depth = min(self.config.max_depth, self.config.budget, self.max_length - input_ids.size(1) - 1)
+        if hasattr(self.cache, "max_draft_tokens"):
+            depth = min(depth, self.cache.max_draft_tokens(input_ids.size(1)))
+        if depth <= 0:
+            return DraftTree()
+        draft = self.drafter.propose(self.config.budget, depth)
+        if self.config.width == "cost":
+            draft.truncate(self.cost.best_width([draft.probabilities]))
+        tokens = torch.tensor([draft.tokens], dtype=torch.long, device=input_ids.device)
+        for length in range(1, 1 + len(draft)) if self.criteria else ():
+            if self.criteria(torch.cat((input_ids, tokens[:, :length]), dim=1), None).any():
+                draft.truncate(length - 1)
+                break
+        return draft
+
+
+class OneByOne(BaseStreamer):
+    """Hands a streamer the tokens of a forward one at a time."""
+
+    def __init__(self, streamer: BaseStreamer):
+        self.streamer = streamer
+
+    def put(self, value: torch.Tensor) -> None:
+        for token in value.flatten():
+            self.streamer.put(token[None])
+
+    def end(self) -> None:
+        self.streamer.end()
+
+
+def decode_assisted(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    drafter: Drafter,
+    config: NGramTrieConfig,
+    cost: VerifyCost,
+    stats: DecodingStats,
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: StoppingCriteriaList,
+    generation_config: GenerationConfig,
+    model_kwargs: dict[str, Any],
+    streamer: BaseStreamer | None = None,
+    synced_gpus: bool = False,
+    inputs_tensor: torch.Tensor | None = None,
+) -> Any:
+    """What `generate` returns; see `decode`. `drafter` knows `input_ids` `[1, tokens]`."""
+    others = StoppingCriteriaList(c for c in stopping_criteria if type(c) not in (EosTokenCriteria, MaxLengthCriteria))
+    candidates = TrieCandidates(
+        drafter,
+        input_ids.size(1),
+        config,
+        cost,
+        stats,
+        stopping_criteria.max_length,
+        others,
+        model_kwargs.get("past_key_values"),
+    )
+    started = time.perf_counter()
+    with override(model, _get_candidate_generator=lambda **kwargs: candidates):
+        result = type(model)._assisted_decoding(
+            model,
+            input_ids,
+            logits_processor=logits_processor,
+            stopping_criteria=stopping_criteria,
+            generation_config=generation_config,
+            synced_gpus=synced_gpus,
+            streamer=None if streamer is None else OneByOne(streamer),
+            inputs_tensor=inputs_tensor,
+            **model_kwargs,
+        )
+    stats.decode_seconds += time.perf_counter() - started
+    return result
