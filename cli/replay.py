@@ -63,7 +63,7 @@ def _replay(args: Namespace) -> dict:
         tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
     except (ValueError, OSError) as error:
         raise ValueError(f"--tokenizer {args.tokenizer}: {str(error).splitlines()[0]}") from None
-    results = replay(read_turns(args.answers, tokenizer), makers[args.drafter], config.budget, config.max_depth)
+    results = replay(read_turns(args.answers, tokenizer), makers[args.drafter], config)
     if not results:
         raise ValueError(f"{args.answers} holds no answers")
     return {

@@ -12,9 +12,7 @@ from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel,
 from transformers.generation import CandidateGenerator, EosTokenCriteria, MaxLengthCriteria
 from transformers.generation.streamers import BaseStreamer
 
-from setaria.generation.ngram_trie.config import NGramTrieConfig
-from setaria.generation.ngram_trie.cost import VerifyCost
-from setaria.generation.ngram_trie.drafter import Drafter
+from setaria.generation.ngram_trie.drafting import Drafting
 from setaria.generation.ngram_trie.override import override
 from setaria.generation.ngram_trie.stats import DecodingStats
 from setaria.generation.ngram_trie.tree import DraftTree
@@ -24,7 +22,7 @@ class TrieCandidates(CandidateGenerator):
     """Drafts of one row in transformers' form.
 
     Args:
-        drafter: linear; it knows the first `known` tokens.
+        drafting: of one row, linear; its drafter knows the first `known` tokens.
         criteria: a draft ends before a token at which one of them would stop generation, since transformers looks at
             them once per forward.
         cache: where it limits drafts (`max_draft_tokens`), they end in time.
@@ -32,23 +30,21 @@ class TrieCandidates(CandidateGenerator):
 
     def __init__(
         self,
-        drafter: Drafter,
+        drafting: Drafting,
         known: int,
-        config: NGramTrieConfig,
-        cost: VerifyCost,
         stats: DecodingStats,
         max_length: int,
         criteria: StoppingCriteriaList,
         cache: Any,
     ):
-        self.drafter, self.known, self.config, self.cost, self.stats = drafter, known, config, cost, stats
+        self.drafting, self.known, self.stats = drafting, known, stats
         self.max_length, self.criteria, self.cache = max_length, criteria, cache
         self.prompt_is_read = False
 
     def get_candidates(self, input_ids: torch.LongTensor, *args, **kwargs) -> tuple[torch.LongTensor, None]:
         """`input_ids` `[1, tokens]` with a draft behind it, and no logits of it."""
         started = time.perf_counter()
-        self.drafter.extend(input_ids[0, self.known :].tolist())
+        self.drafting.drafters[0].extend(input_ids[0, self.known :].tolist())
         self.known = input_ids.size(1)
         self.draft = self._propose(input_ids) if self.prompt_is_read else DraftTree()
         draft = torch.tensor([self.draft.tokens], dtype=torch.long, device=input_ids.device)
@@ -61,22 +57,18 @@ class TrieCandidates(CandidateGenerator):
         seconds = time.perf_counter() - self.verifying
         if self.prompt_is_read:
             path = list(range(1 + int(num_matches)))
-            self.cost.observe(1 + len(self.draft), seconds)
+            self.drafting.cost.observe(1 + len(self.draft), seconds)
             self.stats.count([path], [self.draft], drafting=0.0, verifying=seconds)
-            self.stats.modelled_plain_seconds += len(path) * self.cost.seconds(1)
+            self.stats.modelled_plain_seconds += len(path) * self.drafting.cost.seconds(1)
         else:
             self.stats.prefill_seconds += seconds
         self.prompt_is_read = True
 
     def _propose(self, input_ids: torch.LongTensor) -> DraftTree:
-        depth = min(self.config.max_depth, self.config.budget, self.max_length - input_ids.size(1) - 1)
+        room = self.max_length - input_ids.size(1) - 1
         if hasattr(self.cache, "max_draft_tokens"):
-            depth = min(depth, self.cache.max_draft_tokens(input_ids.size(1)))
-        if depth <= 0:
-            return DraftTree()
-        draft = self.drafter.propose(self.config.budget, depth)
-        if self.config.width == "cost":
-            draft.truncate(self.cost.best_width([draft.probabilities]))
+            room = min(room, self.cache.max_draft_tokens(input_ids.size(1)))
+        (draft,) = self.drafting.propose([room])
         tokens = torch.tensor([draft.tokens], dtype=torch.long, device=input_ids.device)
         for length in range(1, 1 + len(draft)) if self.criteria else ():
             if self.criteria(torch.cat((input_ids, tokens[:, :length]), dim=1), None).any():
@@ -102,9 +94,7 @@ class OneByOne(BaseStreamer):
 def decode_assisted(
     model: PreTrainedModel,
     input_ids: torch.Tensor,
-    drafter: Drafter,
-    config: NGramTrieConfig,
-    cost: VerifyCost,
+    drafting: Drafting,
     stats: DecodingStats,
     logits_processor: LogitsProcessorList,
     stopping_criteria: StoppingCriteriaList,
@@ -114,13 +104,11 @@ def decode_assisted(
     synced_gpus: bool = False,
     inputs_tensor: torch.Tensor | None = None,
 ) -> Any:
-    """What `generate` returns; see `decode`. `drafter` knows `input_ids` `[1, tokens]`."""
+    """What `generate` returns; see `decode`. The drafter knows `input_ids` `[1, tokens]`."""
     others = StoppingCriteriaList(c for c in stopping_criteria if type(c) not in (EosTokenCriteria, MaxLengthCriteria))
     candidates = TrieCandidates(
-        drafter,
+        drafting,
         input_ids.size(1),
-        config,
-        cost,
         stats,
         stopping_criteria.max_length,
         others,

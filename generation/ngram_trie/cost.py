@@ -8,11 +8,14 @@ from statistics import fmean, median
 import numpy as np
 import torch
 
+from setaria.generation.ngram_trie.config import NGramTrieConfig
+
 
 # Numbers of tokens that share their measurements.
 SIZES = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512)
 REMEMBERED = 9  # measurements per size; their median forgives a stall
-FORGOTTEN_AFTER = 128  # forwards after which a size that was not seen again is tried anew
+STRIDE = 8  # tokens over which a slope is taken, since forwards of nearly equal size may cost the same
+FORGOTTEN_AFTER = 512  # forwards after which a size that was not seen again is tried anew
 
 
 class VerifyCost:
@@ -64,13 +67,24 @@ class VerifyCost:
             gains[1 : 1 + len(row)] += row
         return int(np.argmax(gains.cumsum() / self._curve(np.arange(1, 2 + widest))))
 
+    def least_probability(self, config: NGramTrieConfig) -> float:
+        """Below which a drafted node is not worth thinking of: no forward is as cheap per token as to pay for it."""
+        if config.width == "fixed":
+            return config.min_probability
+        curve = self._curve(np.array([1, *range(2, 2 + config.budget, STRIDE)]))
+        cheapest = np.diff(curve[1:]).min(initial=curve[0]) / STRIDE
+        return max(config.min_probability, float(cheapest / curve[0]))
+
     def _curve(self, queries: np.ndarray) -> np.ndarray:
         shape = self._shape(queries)
         if not self._points:
             return shape
         tokens, seconds = map(np.array, zip(*sorted(self._points.values()), strict=True))
         between = np.interp(queries, tokens, seconds)
-        return between * shape / self._shape(queries.clip(tokens[0], tokens[-1]))
+        beyond = between * shape / self._shape(queries.clip(tokens[0], tokens[-1]))
+        slope = max((seconds[-1] - seconds[0]) / max(tokens[-1] - tokens[0], 1.0), 0.0)
+        straight = between + slope * (queries - queries.clip(None, tokens[-1]))
+        return beyond if len(tokens) == 1 else np.minimum(beyond, straight)  # the hope is soon tested
 
     def _shape(self, queries: np.ndarray) -> np.ndarray:
         tokens = self.rows * queries

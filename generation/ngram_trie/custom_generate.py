@@ -12,6 +12,7 @@ from setaria.generation.ngram_trie.config import NGramTrieConfig
 from setaria.generation.ngram_trie.cost import VerifyCost
 from setaria.generation.ngram_trie.decode import decode
 from setaria.generation.ngram_trie.drafter import Drafter
+from setaria.generation.ngram_trie.drafting import Drafting
 from setaria.generation.ngram_trie.paper_drafter import PaperDrafter
 from setaria.generation.ngram_trie.stats import DecodingStats
 from setaria.generation.ngram_trie.store import TrieStore
@@ -61,8 +62,6 @@ class NGramTrieGenerate:
             check_linear(model, model_kwargs["past_key_values"], rows)
         linear = self.config.shape == "linear" or not trees
         arguments = {
-            "config": self.config,
-            "cost": self._cost(model, rows),
             "stats": self.stats,
             "logits_processor": logits_processor,
             "stopping_criteria": stopping_criteria,
@@ -73,9 +72,10 @@ class NGramTrieGenerate:
         }
         self.stats.calls += 1
         drafters = self._drafters(_contexts(model, input_ids, model_kwargs, inputs_tensor), linear)
+        drafting = Drafting(drafters, self.config, self._cost(model, rows))
         if trees:
-            return decode(model, input_ids, drafters, **arguments)
-        return decode_assisted(model, input_ids, drafters[0], inputs_tensor=inputs_tensor, **arguments)
+            return decode(model, input_ids, drafting, **arguments)
+        return decode_assisted(model, input_ids, drafting, inputs_tensor=inputs_tensor, **arguments)
 
     def _cost(self, model: PreTrainedModel, rows: int) -> VerifyCost:
         key = (model.device, model.dtype, rows)

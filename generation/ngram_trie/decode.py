@@ -8,10 +8,9 @@ from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel,
 from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.generation.streamers import BaseStreamer
 
-from setaria.generation.ngram_trie.config import NGramTrieConfig
-from setaria.generation.ngram_trie.cost import VerifyCost
 from setaria.generation.ngram_trie.drafter import Drafter
-from setaria.generation.ngram_trie.rows import Row, Rows
+from setaria.generation.ngram_trie.drafting import Drafting
+from setaria.generation.ngram_trie.rows import Rows
 from setaria.generation.ngram_trie.stats import DecodingStats
 from setaria.generation.ngram_trie.tree import DraftTree
 from setaria.generation.ngram_trie.verify import Verifier
@@ -20,9 +19,7 @@ from setaria.generation.ngram_trie.verify import Verifier
 def decode(
     model: PreTrainedModel,
     input_ids: torch.Tensor,
-    drafters: list[Drafter],
-    config: NGramTrieConfig,
-    cost: VerifyCost,
+    drafting: Drafting,
     stats: DecodingStats,
     logits_processor: LogitsProcessorList,
     stopping_criteria: StoppingCriteriaList,
@@ -34,8 +31,7 @@ def decode(
     """What `generate` returns, for inputs as it prepares them.
 
     Args:
-        drafters: of each row; they know its prompt.
-        cost: of forwards for this model and number of rows.
+        drafting: whose drafters know the rows' prompts.
         streamer: gets one token at a time.
         synced_gpus: make empty forwards until all processes are done.
     """
@@ -49,18 +45,13 @@ def decode(
         trees = [DraftTree() for _ in rows]
         rows.accept(outputs.logits[:, -1:], trees)
         del outputs  # the logits of a whole prompt may be large
-        _tell(drafters, rows, [prompt_length] * len(rows), streamer)
+        _tell(drafting.drafters, rows, [prompt_length] * len(rows), streamer)
         stats.prefill_seconds += time.perf_counter() - started
 
         started = time.perf_counter()
         while model._has_unfinished_sequences(not rows.unfinished, synced_gpus, device=input_ids.device):
-            drafting = time.perf_counter()
-            depth = verifier.cache.max_draft_depth() if len(rows) == 1 else None
-            trees = [_draft(row, drafter, config, depth) for row, drafter in zip(rows, drafters, strict=True)]
-            if config.width == "cost":
-                width = cost.best_width([tree.probabilities for tree in trees])
-                for tree in trees:
-                    tree.truncate(width)
+            beginning = time.perf_counter()
+            trees = drafting.propose(rows.room(verifier.cache.max_draft_depth()))
             verifying = time.perf_counter()
             before = [row.length for row in rows]
             logits = verifier.verify(trees, rows.last_tokens(), [length - prompt_length - 1 for length in before])
@@ -69,11 +60,13 @@ def decode(
             paths = rows.accept(logits, trees)
             verified = time.perf_counter()
             verifier.commit(paths)
-            _tell(drafters, rows, before, streamer)
-            cost.observe(logits.size(1), verified - verifying)
-            stats.count(paths, trees, drafting=verifying - drafting, verifying=verified - verifying)
+            _tell(drafting.drafters, rows, before, streamer)
+            drafting.cost.observe(logits.size(1), verified - verifying)
+            stats.count(paths, trees, drafting=verifying - beginning, verifying=verified - verifying)
         stats.decode_seconds += time.perf_counter() - started
-        stats.modelled_plain_seconds += (max(row.length for row in rows) - prompt_length - 1) * cost.seconds(1)
+        stats.modelled_plain_seconds += (max(row.length for row in rows) - prompt_length - 1) * drafting.cost.seconds(
+            1
+        )
     if streamer is not None:
         streamer.end()
     if len(rows) == 1:
@@ -86,14 +79,6 @@ def decode(
         logits=rows.stacked("logits") if rows.keep_logits else None,
         past_key_values=cache if len(rows) == 1 else None,
     )
-
-
-def _draft(row: Row, drafter: Drafter, config: NGramTrieConfig, max_depth: int | None) -> DraftTree:
-    if row.finished:
-        return DraftTree()
-    left = row.ids.size(1) - row.length - 1  # the last token is chosen behind the draft
-    depth = min(config.max_depth, left, left if max_depth is None else max_depth)
-    return drafter.propose(config.budget, depth) if depth > 0 else DraftTree()
 
 
 def _tell(drafters: list[Drafter], rows: Rows, before: list[int], streamer: BaseStreamer | None) -> None:

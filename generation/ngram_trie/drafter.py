@@ -9,8 +9,8 @@ from setaria.generation.ngram_trie.tree import DraftTree
 class Drafter(Protocol):
     """Knows the tokens of one row."""
 
-    def propose(self, budget: int, max_depth: int) -> DraftTree:
-        """What may follow: at most `budget` nodes, at most `max_depth` deep."""
+    def propose(self, budget: int, max_depth: int, least: float) -> DraftTree:
+        """What may follow: at most `budget` nodes, at most `max_depth` deep, of at least probability `least`."""
 
     def extend(self, tokens: Iterable[int]) -> None:
         """`tokens` have followed."""

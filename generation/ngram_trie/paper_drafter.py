@@ -38,7 +38,7 @@ class PaperDrafter:
         """`tokens` have followed; they only say where to look."""
         self.recent = (*self.recent, *tokens)[-PREFIX:]
 
-    def propose(self, budget: int, max_depth: int) -> DraftTree:
+    def propose(self, budget: int, max_depth: int, least: float = 0.0) -> DraftTree:
         """The `budget` most frequent paths under the longest prefix that occurs."""
         tree = DraftTree()
         for length in range(min(PREFIX, len(self.recent)), 0, -1):
@@ -55,7 +55,7 @@ class PaperDrafter:
         nodes: dict[tuple[int, ...], int] = {(): 0}
         last: tuple[int, ...] = ()
         for path, count in sorted(counts.items(), key=lambda item: (-item[1], len(item[0]))):
-            if len(tree) == budget:
+            if len(tree) == budget or count < least * total:
                 break
             if not self.linear or path[:-1] == last:
                 nodes[path] = tree.add(nodes[path[:-1]], path[-1], count / total)

@@ -29,7 +29,7 @@ class PromptLookupDrafter:
             for length in range(1, min(self.LONGEST, end) + 1):
                 self._ends.setdefault(tuple(self.text[end - length :]), end)
 
-    def propose(self, budget: int, max_depth: int) -> DraftTree:
+    def propose(self, budget: int, max_depth: int, least: float = 0.0) -> DraftTree:
         """`budget` tokens, or none."""
         tree = DraftTree()
         for length in range(min(self.LONGEST, len(self.text)), 0, -1):

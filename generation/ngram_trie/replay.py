@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from setaria.generation.ngram_trie.config import NGramTrieConfig
 from setaria.generation.ngram_trie.drafter import Drafter
 
 
@@ -81,7 +82,7 @@ def read_turns(file: str | Path, tokenizer: PreTrainedTokenizerBase) -> Iterator
                 text += f" {answer}</s>"
 
 
-def replay_turn(turn: Turn, make_drafter: Callable[[list[int]], Drafter], budget: int, max_depth: int) -> ReplayResult:
+def replay_turn(turn: Turn, make_drafter: Callable[[list[int]], Drafter], config: NGramTrieConfig) -> ReplayResult:
     """One answer, with a drafter that knows the prompt."""
     result = ReplayResult()
     answer, done = turn.answer, 1
@@ -89,7 +90,7 @@ def replay_turn(turn: Turn, make_drafter: Callable[[list[int]], Drafter], budget
     drafter.extend(answer[:1])
     while done < len(answer):
         started = time.perf_counter()
-        tree = drafter.propose(budget, max_depth)
+        tree = drafter.propose(config.budget, config.max_depth, config.min_probability)
         drafted = time.perf_counter()
         node: int | None = 0
         accepted = -1
@@ -111,12 +112,12 @@ def replay_turn(turn: Turn, make_drafter: Callable[[list[int]], Drafter], budget
 
 
 def replay(
-    turns: Iterable[Turn], make_drafter: Callable[[list[int]], Drafter], budget: int, max_depth: int
+    turns: Iterable[Turn], make_drafter: Callable[[list[int]], Drafter], config: NGramTrieConfig
 ) -> dict[str, ReplayResult]:
     """Results by category."""
     results: dict[str, ReplayResult] = {}
     for turn in turns:
-        result = replay_turn(turn, make_drafter, budget, max_depth)
+        result = replay_turn(turn, make_drafter, config)
         results[turn.category] = results.get(turn.category, ReplayResult()) + result
     return results
 

@@ -119,6 +119,16 @@ class Rows:
             scores = tuple(score[None] for score in row.scores) if self.keep_scores else None
             row.finished = bool(self.other_criteria(row.ids[:, : row.length], scores))
 
+    def room(self, limit: int | None) -> list[int]:
+        """How deep the draft of each row may go: the token behind it must fit as well. -1 for a finished row.
+
+        Args:
+            limit: of a quantised cache, kept for a batch of one row; in larger ones, whose rows leave gaps, quantised
+                states are not those of plain decoding anyway.
+        """
+        limit = self.max_length if limit is None or len(self) > 1 else limit
+        return [-1 if row.finished else min(self.max_length - row.length - 1, limit) for row in self.rows]
+
     def last_tokens(self) -> list[int]:
         return [int(row.ids[0, row.length - 1]) for row in self.rows]
 

@@ -9,7 +9,6 @@ import copy
 import sys
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -25,32 +24,11 @@ from transformers.cache_utils import (
     get_layer_types_and_kwargs,
 )
 
-from setaria.generation.ngram_trie.slots import Slots
+from setaria.generation.ngram_trie.slots import AppendedSlots, PackedSlots, Slots
 
 
 # A quarter more at a time: a slot is copied a few times in all, where DynamicCache copies it at every step.
 GROWTH = 1.25
-
-
-@dataclass
-class Accepted:
-    """Staged tokens to keep.
-
-    Attributes:
-        nodes: `[batch, tokens]`, their indices in order; rows that keep fewer than another repeat one.
-        kept: `[batch, tokens]` bool, False at the repetitions.
-    """
-
-    nodes: torch.Tensor
-    kept: torch.Tensor
-
-    @classmethod
-    def of(cls, paths: list[list[int]], device: torch.device) -> "Accepted":
-        """From the accepted path of each row, which may be empty."""
-        longest = max(map(len, paths))
-        padded = [path + [0] * (longest - len(path)) for path in paths]
-        kept = [[True] * len(path) + [False] * (longest - len(path)) for path in paths]
-        return cls(torch.tensor(padded, device=device), torch.tensor(kept, dtype=torch.bool, device=device))
 
 
 class StagedLayer(CacheLayerMixin):
@@ -100,6 +78,7 @@ class DenseStagedLayer(StagedLayer):
         return self.keys[:, :, :end], self.values[:, :, :end]
 
     def move(self, rows: torch.Tensor, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        """Slot `sources[i]` of row `rows[i]` goes to slot `targets[i]`."""
         for states in (self.keys, self.values):
             states[rows, :, targets] = states[rows, :, sources]
 
@@ -110,7 +89,7 @@ class DenseStagedLayer(StagedLayer):
         first, end = 0, len(self.slots)
         if isinstance(self.layer, DynamicSlidingWindowLayer):
             first = max(end - (self.layer.sliding_window - 1), 0)
-            self.layer.cumulative_length = int(self.slots.lengths.max())
+            self.layer.cumulative_length = max(self.slots.lengths)
         self.layer.keys, self.layer.values = self.keys[:, :, first:end], self.values[:, :, first:end]
 
 
@@ -132,8 +111,9 @@ class AppendingStagedLayer(StagedLayer):
         self.keys, self.values = key_states, value_states
         return self.preview(key_states, value_states)
 
-    def commit(self, accepted: Accepted) -> None:
-        index = accepted.nodes[:, None, :, None]
+    def keep(self, nodes: torch.Tensor) -> None:
+        """Append the staged tokens `nodes` `[batch, tokens]`."""
+        index = nodes[:, None, :, None]
         self.append(*(states.take_along_dim(index.to(states.device), dim=2) for states in (self.keys, self.values)))
 
     def restore(self) -> None:
@@ -158,25 +138,28 @@ class StagedCache(Cache):
             if layer_type not in self.slots:
                 held = layer.keys.size(2) if isinstance(layer, DynamicSlidingWindowLayer) else attended.size(1)
                 window = text.sliding_window if layer_type == "sliding_attention" else None
-                self.slots[layer_type] = Slots(attended, held, window)
+                kind = AppendedSlots if _can_append(base, layer) else PackedSlots
+                self.slots[layer_type] = kind(attended, held, window)
             layers.append(_staged(base, index, self.slots[layer_type]))
         super().__init__(layers=layers)
 
-    def commit(self, accepted: Accepted) -> None:
-        """Keep accepted tokens of those that the last forward has staged."""
+    def commit(self, paths: list[list[int]]) -> None:
+        """Keep these of the tokens that the last forward has staged; a row may keep none."""
         for slots in self.slots.values():
             layers = [layer for layer in self.layers if layer.slots is slots]
-            if isinstance(layers[0], AppendingStagedLayer):
+            if isinstance(slots, AppendedSlots):
+                longest = max(map(len, paths))
+                nodes = torch.tensor([path + [0] * (longest - len(path)) for path in paths])
                 for layer in layers:
-                    layer.commit(accepted)
-                slots.append(accepted.kept)
+                    layer.keep(nodes)
+                slots.keep(paths)
                 continue
-            moves = slots.moves(accepted.nodes, accepted.kept)
-            slots.pack(accepted.kept.sum(1))
+            moves = torch.tensor(slots.moves(paths), device=slots.prompt.device).reshape(-1, 3)
+            slots.keep(paths)
             unseen = slots.drop_unseen()
             for layer in layers:
-                if len(moves[0]):
-                    layer.move(*moves)
+                if len(moves):
+                    layer.move(*moves.unbind(dim=1))
                 if unseen:
                     layer.drop_front(unseen)
 

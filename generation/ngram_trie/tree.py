@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 
@@ -58,14 +59,13 @@ def stack(
         where the second node is the first or above it.
     """
     queries = 1 + max(map(len, trees))
-    tokens = torch.zeros(len(trees), queries, dtype=torch.long)
-    depths = torch.zeros(len(trees), queries, dtype=torch.long)
-    ancestors = torch.eye(queries, dtype=torch.bool).repeat(len(trees), 1, 1)
+    tokens, depths = np.zeros((2, len(trees), queries), dtype=np.int64)
+    ancestors = np.tile(np.eye(queries, dtype=bool), (len(trees), 1, 1))
     for row, (tree, last_token) in enumerate(zip(trees, last_tokens, strict=True)):
-        end = 1 + len(tree)
-        tokens[row, :end] = torch.tensor([last_token, *tree.tokens])
-        depths[row, 1:end] = torch.tensor(tree.depths, dtype=torch.long)
-        seen = ancestors[row].numpy()
+        tokens[row, : 1 + len(tree)] = [last_token, *tree.tokens]
+        depths[row, 1 : 1 + len(tree)] = tree.depths
+        seen = ancestors[row]
         for node, parent in enumerate(tree.parents, start=1):
             seen[node] |= seen[parent]
-    return tokens.to(device), depths.to(device), ancestors.to(device)
+    tensors = (torch.from_numpy(values).to(device) for values in (tokens, depths, ancestors))
+    return tuple(tensors)

@@ -38,7 +38,7 @@ class TrieDrafter:
         self.trie = prompt.trie
         self.sequence = prompt.fork()
         self.contexts: list[Context] = list(self.sequence.contexts)
-        self.learns, self.least, self.linear = config.learn_generated, config.min_probability, linear
+        self.learns, self.linear = config.learn_generated, linear
         self.log_scale, self.scale = 0.0, 1.0
         self.frequent: list[tuple[float, int]] = []  # share of the text and token, most frequent first
         self._find_frequent(self.trie.root)
@@ -56,19 +56,19 @@ class TrieDrafter:
         if self.learns:
             self._find_frequent({token for _, token in self.frequent}.union(tokens))
 
-    def propose(self, budget: int, max_depth: int) -> DraftTree:
-        """The most probable nodes, each at least `min_probability`, most probable first."""
+    def propose(self, budget: int, max_depth: int, least: float) -> DraftTree:
+        """The most probable nodes, most probable first."""
         tree = DraftTree()
         waiting: list[tuple[float, int, int, int, int, list[Context]]] = []
         node, depth, probability, contexts = 0, 0, 1.0, self.contexts
         pushed = 0
         while True:
             if depth < max_depth:
-                following = self.predict(contexts, self.least / probability).items()
+                following = self.predict(contexts, least / probability).items()
                 for token, edge in (
                     [max(following, key=lambda item: item[1])] if self.linear and following else following
                 ):
-                    if probability * edge >= self.least:
+                    if probability * edge >= least:
                         heapq.heappush(waiting, (-probability * edge, pushed, node, depth + 1, token, contexts))
                         pushed += 1
             if not waiting or len(tree) == budget:

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.generation.utils import MULTIMODAL_INPUTS_TO_DROP_OUTSIDE_PREFILL
 
-from setaria.generation.ngram_trie.staging import Accepted, StagedCache
+from setaria.generation.ngram_trie.staging import StagedCache
 from setaria.generation.ngram_trie.tree import DraftTree, stack
 
 
@@ -64,7 +64,7 @@ class Verifier:
 
     def commit(self, paths: list[list[int]]) -> None:
         """Keep the accepted nodes of each row, the root first."""
-        self.cache.commit(Accepted.of(paths, self.positions.device))
+        self.cache.commit(paths)
 
     def _mask(self, depths: torch.Tensor, ancestors: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor] | None:
         masks = {

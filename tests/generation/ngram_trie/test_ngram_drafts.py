@@ -12,11 +12,12 @@ from setaria.generation.ngram_trie.trie import NGramTrie
 from setaria.generation.ngram_trie.trie_drafter import TrieDrafter
 
 
+LEAST = 1e-3
 TOKENS = st.lists(st.integers(0, 4), min_size=1, max_size=80)
 
 
 def trie_drafter(prompt, linear=False, **changes):
-    config = NGramTrieConfig(**{"max_order": 4, "min_probability": 1e-3, **changes})
+    config = NGramTrieConfig(**{"max_order": 4, **changes})
     return TrieDrafter(NGramTrie(config.max_order).sequence(prompt), config, linear)
 
 
@@ -37,7 +38,7 @@ def test_the_form_of_a_tree(prompt, generated, budget, max_depth, linear, kind):
     else:
         drafter = trie_drafter(prompt, linear, learn_generated=kind == "trie")
     drafter.extend(generated)
-    tree = drafter.propose(budget, max_depth)
+    tree = drafter.propose(budget, max_depth, LEAST)
     assert len(tree) <= budget
     found = paths(tree)
     assert len(set(found)) == len(tree)  # siblings differ
@@ -69,7 +70,7 @@ def test_how_tokens_arrive_does_not_matter(prompt, pieces):
         at_once.extend(piece)
         for token in piece:
             one_by_one.extend([token])
-    assert at_once.propose(16, 8) == one_by_one.propose(16, 8)
+    assert at_once.propose(16, 8, LEAST) == one_by_one.propose(16, 8, LEAST)
 
 
 def test_probabilities_by_hand():
@@ -94,17 +95,17 @@ def test_trust_grows_with_copies():
     copying.extend([3, 4, 5, 6, 7, 8])
     other.extend([3, 30, 4, 20, 5, 8])
     assert copying.scale < 1 < other.scale
-    assert len(copying.propose(64, 32)) > 0
+    assert len(copying.propose(64, 32, LEAST)) > 0
 
 
 def test_the_longest_prefix_wins_in_the_papers_trie():
     prompt = [1, 2, 3, 9, 9, 1, 2, 4, 9, 9, 5, 2, 4, 9]
-    tree = PaperDrafter([*prompt, 8, 1, 2]).propose(64, 1)
+    tree = PaperDrafter([*prompt, 8, 1, 2]).propose(64, 1, LEAST)
     # 1 2 is followed by 3 and 4; 2 alone also by 4, which does not count here
     assert sorted(zip(tree.tokens, tree.probabilities, strict=True)) == [(3, 0.5), (4, 0.5)]
     drafter = PaperDrafter([*prompt, 7])
     drafter.extend([2])  # 7 2 has not occurred
-    tree = drafter.propose(64, 1)
+    tree = drafter.propose(64, 1, LEAST)
     assert dict(zip(tree.tokens, tree.probabilities, strict=True)) == pytest.approx({3: 1 / 3, 4: 2 / 3})
 
 
@@ -113,7 +114,7 @@ def test_the_papers_trie_is_cut_to_the_budget_by_counts():
     prompt = [0, 1, 2, 3, 50, 51, 52, 0, 1, 2, 3, 60, 61, 62, 0, 1, 2, 4, 70, 71]
     drafter = PaperDrafter(prompt)
     drafter.extend([0])
-    tree = drafter.propose(4, 10)
+    tree = drafter.propose(4, 10, LEAST)
     assert paths(tree) == [(1,), (1, 2), (1, 2, 3), (1, 2, 4)]
     assert tree.probabilities == pytest.approx([1, 1, 2 / 3, 1 / 3])
 
@@ -121,10 +122,14 @@ def test_the_papers_trie_is_cut_to_the_budget_by_counts():
 def test_prompt_lookup_takes_the_earliest_full_continuation():
     drafter = PromptLookupDrafter([1, 2, 3, 4, 1, 2, 5, 6, 1])
     drafter.extend([2])
-    assert drafter.propose(3, 10).tokens == [3, 4, 1]
+    assert drafter.propose(3, 10, LEAST).tokens == [3, 4, 1]
     drafter.extend([5])
-    assert drafter.propose(3, 10).tokens == [6, 1, 2]  # behind 1 2 5, which is nearer than any full match of 5 alone
-    assert drafter.propose(9, 10).tokens == []  # fewer than 9 tokens follow
+    assert drafter.propose(3, 10, LEAST).tokens == [
+        6,
+        1,
+        2,
+    ]  # behind 1 2 5, which is nearer than any full match of 5 alone
+    assert drafter.propose(9, 10, LEAST).tokens == []  # fewer than 9 tokens follow
 
 
 def test_trees_as_tensors():

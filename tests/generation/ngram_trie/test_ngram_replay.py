@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from setaria.generation.ngram_trie.config import NGramTrieConfig
 from setaria.generation.ngram_trie.prompt_lookup import PromptLookupDrafter
 from setaria.generation.ngram_trie.replay import SYSTEM, ReplayResult, Turn, read_turns, replay, replay_turn
 from setaria.generation.ngram_trie.tree import DraftTree
@@ -16,7 +17,7 @@ class Scripted:
     def __init__(self, drafts):
         self.drafts, self.told = iter(drafts), []
 
-    def propose(self, budget, max_depth):
+    def propose(self, budget, max_depth, least):
         tree = DraftTree()
         for parent, token in enumerate(next(self.drafts)):
             tree.add(parent, token, 0.5)
@@ -28,7 +29,7 @@ class Scripted:
 
 def test_a_turn_by_hand():
     drafter = Scripted([[2, 3, 9], [], [6, 7, 8]])
-    result = replay_turn(Turn("x", [0], [1, 2, 3, 4, 5, 6, 7]), lambda prompt: drafter, 10, 10)
+    result = replay_turn(Turn("x", [0], [1, 2, 3, 4, 5, 6, 7]), lambda prompt: drafter, NGramTrieConfig())
     # 1 comes from the prompt. 2 and 3 are accepted and 4 is the model's own; 5 alone; 6 and 7 end the answer
     assert drafter.told == [[1], [2, 3, 4], [5], [6, 7]]
     assert (result.forwards, result.tokens, result.nodes, result.hits) == (3, 6, 6, 2)
@@ -37,7 +38,7 @@ def test_a_turn_by_hand():
 
 
 def test_an_answer_of_one_token_needs_no_forward():
-    assert replay_turn(Turn("x", [0], [1]), lambda prompt: Scripted([]), 10, 10) == ReplayResult()
+    assert replay_turn(Turn("x", [0], [1]), lambda prompt: Scripted([]), NGramTrieConfig()) == ReplayResult()
 
 
 def test_prompts_have_the_form_of_vicuna(tmp_path):
@@ -54,7 +55,7 @@ def test_prompts_have_the_form_of_vicuna(tmp_path):
 
 def test_results_by_category():
     turns = [Turn(category, [1, 2, 3], [1, 2, 3, 4]) for category in ("a", "b", "a")]
-    results = replay(turns, PromptLookupDrafter, budget=2, max_depth=8)
+    results = replay(turns, PromptLookupDrafter, NGramTrieConfig(budget=2))
     assert {category: result.tokens for category, result in results.items()} == {"a": 6, "b": 3}
 
 

@@ -6,13 +6,13 @@ from tiny_families import tiny, tokens
 from transformers import Cache, DynamicCache, QuantizedCache
 
 from setaria.generation import XQuantCache, XQuantConfig
-from setaria.generation.ngram_trie.slots import Slots
+from setaria.generation.ngram_trie.slots import AppendedSlots, PackedSlots
 from setaria.generation.ngram_trie.tree import DraftTree
 from setaria.generation.ngram_trie.verify import Verifier
 
 
 def test_masks_by_hand():
-    slots = Slots(torch.tensor([[0, 1, 1], [1, 1, 1]], dtype=torch.bool), held=3)
+    slots = PackedSlots(torch.tensor([[0, 1, 1], [1, 1, 1]], dtype=torch.bool), held=3)
     depths = torch.tensor([[0, 1], [0, 1]])
     ancestors = torch.tensor([[1, 0], [1, 1]], dtype=torch.bool).expand(2, -1, -1)
     assert slots.mask(depths, ancestors).int().tolist() == [
@@ -23,35 +23,35 @@ def test_masks_by_hand():
 
 
 def test_rows_pack_at_their_own_pace():
-    slots = Slots(torch.ones(2, 3, dtype=torch.bool), held=3)
-    nodes, kept = torch.tensor([[0, 2], [0, 0]]), torch.tensor([[True, True], [True, False]])
-    rows, sources, targets = slots.moves(nodes, kept)
+    slots = PackedSlots(torch.ones(2, 3, dtype=torch.bool), held=3)
     # row 0 keeps staged tokens 0 and 2, of which the latter moves from slot 5 to 4; row 1 keeps token 0 in place
-    assert (rows.tolist(), sources.tolist(), targets.tolist()) == ([0], [5], [4])
-    slots.pack(kept.sum(1))
-    assert slots.places.tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, 3, -1]]
+    assert slots.moves([[0, 2], [0]]) == [(0, 5, 4)]
+    slots.keep([[0, 2], [0]])
+    assert slots.places().tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, 3, -1]]
     # next time row 1 starts one slot further left than the staged tokens, which begin at slot 5
-    rows, sources, targets = slots.moves(torch.tensor([[0], [0]]), torch.ones(2, 1, dtype=torch.bool))
-    assert (rows.tolist(), sources.tolist(), targets.tolist()) == ([1], [5], [4])
+    assert slots.moves([[0], [0]]) == [(1, 5, 4)]
+    slots.keep([[], [0]])  # row 0 has ended
+    assert slots.places().tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
 
 
 def test_rows_append_together():
-    slots = Slots(torch.ones(2, 2, dtype=torch.bool), held=2)
-    slots.append(torch.tensor([[True, True], [True, False]]))
-    slots.append(torch.tensor([[True], [True]]))
-    assert slots.places.tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, -1, 3]]
-    assert slots.lengths.tolist() == [5, 4]
+    slots = AppendedSlots(torch.ones(2, 2, dtype=torch.bool), held=2)
+    slots.keep([[0, 3], [0]])
+    slots.keep([[0], [0]])
+    assert slots.places().tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, -1, 3]]
+    assert slots.lengths == [5, 4]
 
 
 def test_windows_count_tokens_not_slots():
-    slots = Slots(torch.ones(2, 4, dtype=torch.bool), held=3, window=3)
-    assert slots.places.tolist() == [[1, 2, 3], [1, 2, 3]]
+    slots = PackedSlots(torch.ones(2, 4, dtype=torch.bool), held=3, window=3)
+    assert slots.places().tolist() == [[1, 2, 3], [1, 2, 3]]
     mask = slots.mask(torch.tensor([[0, 1]] * 2), torch.tensor([[1, 0], [1, 1]], dtype=torch.bool).expand(2, -1, -1))
     # token 4 sees 2, 3 and itself; its child, token 5, sees 3, 4 and itself
     assert mask[0, 0].int().tolist() == [[0, 1, 1, 1, 0], [0, 0, 1, 1, 1]]
-    slots.pack(torch.tensor([100, 90]))
+    slots.keep([list(range(100)), list(range(90))])
     assert slots.drop_unseen() == 91  # token 94 of row 1 sees 92 and 93; 1 to 91 are seen by nobody
-    assert slots.places[:, 0].tolist() == [92, 92]
+    assert slots.places()[:, 0].tolist() == [92, 92]
+    assert len(slots) == 104 - 92
 
 
 FAMILIES = {
