@@ -14,6 +14,7 @@ from setaria.generation.ngram_trie.decode import decode
 from setaria.generation.ngram_trie.drafter import Drafter
 from setaria.generation.ngram_trie.drafting import Drafting
 from setaria.generation.ngram_trie.paper_drafter import PaperDrafter
+from setaria.generation.ngram_trie.rope import check_lengths
 from setaria.generation.ngram_trie.stats import DecodingStats
 from setaria.generation.ngram_trie.store import TrieStore
 from setaria.generation.ngram_trie.support import check_call, check_linear, takes_trees
@@ -57,6 +58,7 @@ class NGramTrieGenerate:
         """
         rows = len(input_ids)
         check_call(generation_config, model_kwargs, rows, streamer)
+        check_lengths(model.config.get_text_config(decoder=True), input_ids.size(1), generation_config.max_length)
         trees = takes_trees(model, model_kwargs)
         if not trees:
             check_linear(model, model_kwargs["past_key_values"], rows)

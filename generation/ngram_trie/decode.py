@@ -36,37 +36,34 @@ def decode(
         synced_gpus: make empty forwards until all processes are done.
     """
     rows = Rows(input_ids, logits_processor, stopping_criteria, generation_config)
-    prompt_length = input_ids.size(1)
     with model._optimize_model_for_decode():
         started = time.perf_counter()
         outputs = model._prefill(input_ids, generation_config, model_kwargs)
         cache = outputs.past_key_values
         verifier = Verifier(model, cache, len(rows), model_kwargs)
-        trees = [DraftTree() for _ in rows]
-        rows.accept(outputs.logits[:, -1:], trees)
+        rows.accept(outputs.logits[:, -1:], [DraftTree() for _ in rows])
         del outputs  # the logits of a whole prompt may be large
-        _tell(drafting.drafters, rows, [prompt_length] * len(rows), streamer)
+        _tell(drafting.drafters, rows, [0] * len(rows), streamer)
         stats.prefill_seconds += time.perf_counter() - started
 
         started = time.perf_counter()
-        while model._has_unfinished_sequences(not rows.unfinished, synced_gpus, device=input_ids.device):
+        while model._has_unfinished_sequences(rows.finished, synced_gpus, device=input_ids.device):
             beginning = time.perf_counter()
-            trees = drafting.propose(rows.room(verifier.cache.max_draft_depth()))
+            before = [len(row.generated) for row in rows]
+            trees = drafting.propose(rows.room(verifier.max_draft_depth(before)))
             verifying = time.perf_counter()
-            before = [row.length for row in rows]
-            logits = verifier.verify(trees, rows.last_tokens(), [length - prompt_length - 1 for length in before])
-            if not rows.unfinished:
-                continue
-            paths = rows.accept(logits, trees)
+            logits = verifier.verify(trees, [row.generated[-1] for row in rows], before)
             verified = time.perf_counter()
+            if rows.finished:
+                continue
+            drafting.cost.observe(logits.size(1), verified - verifying)
+            paths = rows.accept(logits, trees)
             verifier.commit(paths)
             _tell(drafting.drafters, rows, before, streamer)
-            drafting.cost.observe(logits.size(1), verified - verifying)
             stats.count(paths, trees, drafting=verifying - beginning, verifying=verified - verifying)
         stats.decode_seconds += time.perf_counter() - started
-        stats.modelled_plain_seconds += (max(row.length for row in rows) - prompt_length - 1) * drafting.cost.seconds(
-            1
-        )
+        steps = max(len(row.generated) for row in rows) - 1
+        stats.modelled_plain_seconds += steps * drafting.cost.seconds(1)
     if streamer is not None:
         streamer.end()
     if len(rows) == 1:
@@ -82,9 +79,9 @@ def decode(
 
 
 def _tell(drafters: list[Drafter], rows: Rows, before: list[int], streamer: BaseStreamer | None) -> None:
-    """Drafters and the streamer learn the tokens behind the first `before` of each row."""
+    """Drafters and the streamer learn the tokens behind the first `before` generated ones of each row."""
     for row, drafter, start in zip(rows, drafters, before, strict=True):
-        tokens = row.ids[0, start : row.length].tolist()
+        tokens = row.generated[start:]
         drafter.extend(tokens)
         if streamer is not None:
             for token in tokens:

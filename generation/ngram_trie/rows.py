@@ -1,5 +1,6 @@
 """The rows of a batch while they are decoded, each at its own length: how a token is chosen and when a row ends."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -15,17 +16,29 @@ class Row:
     """One sequence.
 
     Attributes:
-        ids: `[1, max_length]`, of which the first `length` are set: left padding, prompt and generated tokens.
+        ids: `[1, max_length]`: left padding, prompt and, where processors or criteria look at them, generated tokens.
+        prompt_length: of `ids`, padding and prompt.
+        generated: tokens so far.
         scores, logits: float32 `[vocabulary]` per generated token, processed and as the model gave them; empty unless
             they are asked for.
     """
 
     ids: torch.Tensor
-    length: int
+    prompt_length: int
     processors: LogitsProcessorList
+    generated: list[int] = field(default_factory=list)
     finished: bool = False
     scores: list[torch.Tensor] = field(default_factory=list)
     logits: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        return self.prompt_length + len(self.generated)
+
+    @property
+    def prefix(self) -> torch.Tensor:
+        """`[1, length]`"""
+        return self.ids[:, : self.length]
 
 
 class Rows:
@@ -58,22 +71,22 @@ class Rows:
         }
         known = (EosTokenCriteria, MaxLengthCriteria)
         self.other_criteria = StoppingCriteriaList(c for c in criteria if type(c) not in known)
-        ids = input_ids.new_full((batch, self.max_length), self.pad_token)
-        ids[:, :tokens] = input_ids
+        self.prefixes_are_read = bool(processors or self.other_criteria)
+        self.ids = input_ids.new_full((batch, self.max_length), self.pad_token)
+        self.ids[:, :tokens] = input_ids
         self.rows = [
-            Row(ids[row : row + 1], tokens, own) for row, own in enumerate(split_processors(processors, batch))
+            Row(self.ids[row : row + 1], tokens, own) for row, own in enumerate(split_processors(processors, batch))
         ]
-        self.ids = ids
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def unfinished(self) -> list[Row]:
-        return [row for row in self.rows if not row.finished]
+    def finished(self) -> bool:
+        return all(row.finished for row in self.rows)
 
     def accept(self, logits: torch.Tensor, trees: list[DraftTree]) -> list[list[int]]:
         """Choose the next tokens of every unfinished row, as far as its draft goes along.
@@ -102,7 +115,7 @@ class Rows:
 
     def _choose(self, row: Row, logits: torch.Tensor) -> int:
         logits = logits.to(device=row.ids.device, dtype=torch.float32, copy=True)[None]
-        scores = row.processors(row.ids[:, : row.length], logits)
+        scores = row.processors(row.prefix, logits)
         if self.keep_scores:
             row.scores.append(scores[0])
         if self.keep_logits:
@@ -112,29 +125,25 @@ class Rows:
         return int(scores.argmax(dim=-1))
 
     def _append(self, row: Row, token: int) -> None:
-        row.ids[0, row.length] = token
-        row.length += 1
+        if self.prefixes_are_read:
+            row.ids[0, row.length] = token
+        row.generated.append(token)
         row.finished = token in self.eos_tokens or row.length >= self.max_length
-        if self.other_criteria and not row.finished:
+        if self.other_criteria:
             scores = tuple(score[None] for score in row.scores) if self.keep_scores else None
-            row.finished = bool(self.other_criteria(row.ids[:, : row.length], scores))
+            row.finished |= bool(self.other_criteria(row.prefix, scores))
 
-    def room(self, limit: int | None) -> list[int]:
-        """How deep the draft of each row may go: the token behind it must fit as well. -1 for a finished row.
-
-        Args:
-            limit: of a quantised cache, kept for a batch of one row; in larger ones, whose rows leave gaps, quantised
-                states are not those of plain decoding anyway.
-        """
-        limit = self.max_length if limit is None or len(self) > 1 else limit
+    def room(self, limit: int) -> list[int]:
+        """How deep the draft of each row may go: at most `limit`, and the token behind it must fit as well. -1 for a
+        finished row."""
         return [-1 if row.finished else min(self.max_length - row.length - 1, limit) for row in self.rows]
-
-    def last_tokens(self) -> list[int]:
-        return [int(row.ids[0, row.length - 1]) for row in self.rows]
 
     def sequences(self) -> torch.Tensor:
         """`[batch, tokens]`, finished rows padded to the longest."""
-        return self.ids[:, : max(row.length for row in self.rows)].clone()
+        longest = max(len(row.generated) for row in self.rows)
+        generated = [row.generated + [self.pad_token] * (longest - len(row.generated)) for row in self.rows]
+        prompts = self.ids[:, : self.rows[0].prompt_length]
+        return torch.cat((prompts, torch.tensor(generated, dtype=prompts.dtype, device=prompts.device)), dim=1)
 
     def stacked(self, name: str) -> tuple[torch.Tensor, ...]:
         """`scores` or `logits` as `generate` returns them, one `[batch, vocabulary]` per step. For a row that has

@@ -77,8 +77,9 @@ class DenseStagedLayer(StagedLayer):
         self.values[:, :, committed:end] = value_states
         return self.keys[:, :, :end], self.values[:, :, :end]
 
-    def move(self, rows: torch.Tensor, sources: torch.Tensor, targets: torch.Tensor) -> None:
-        """Slot `sources[i]` of row `rows[i]` goes to slot `targets[i]`."""
+    def move(self, moves: torch.Tensor) -> None:
+        """Rows, slots and new slots `[moves, 3]`."""
+        rows, sources, targets = moves.to(self.keys.device).unbind(dim=1)
         for states in (self.keys, self.values):
             states[rows, :, targets] = states[rows, :, sources]
 
@@ -159,7 +160,7 @@ class StagedCache(Cache):
             unseen = slots.drop_unseen()
             for layer in layers:
                 if len(moves):
-                    layer.move(*moves.unbind(dim=1))
+                    layer.move(moves)
                 if unseen:
                     layer.drop_front(unseen)
 
@@ -168,9 +169,8 @@ class StagedCache(Cache):
         for layer in self.layers:
             layer.restore()
 
-    def max_draft_depth(self) -> int | None:
-        """How deep a draft may go so that no token in it would have seen another state of a quantised cache; None
-        without limit."""
+    def max_draft_depth(self) -> int:
+        """How deep a draft may go so that no token in it would have seen another state of a quantised cache."""
         if hasattr(self.base, "max_draft_tokens"):
             return self.base.max_draft_tokens(self.get_seq_length() + 1)
         room = [
@@ -178,7 +178,7 @@ class StagedCache(Cache):
             for layer in self.base.layers
             if isinstance(layer, QuantizedLayer)
         ]
-        return max(min(room), 0) if room else None
+        return max(min(room, default=sys.maxsize), 0)
 
 
 def can_stage(cache: Cache, config: PreTrainedConfig) -> bool:

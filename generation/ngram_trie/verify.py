@@ -1,5 +1,6 @@
 """Forwards over draft trees, behind a prompt that the model has seen."""
 
+import sys
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.generation.utils import MULTIMODAL_INPUTS_TO_DROP_OUTSIDE_PREFILL
 
+from setaria.generation.ngram_trie.rope import draft_room
 from setaria.generation.ngram_trie.staging import StagedCache
 from setaria.generation.ngram_trie.tree import DraftTree, stack
 
@@ -40,7 +42,8 @@ class Verifier:
         prompt = cache.get_seq_length()
         attended = torch.ones(rows, prompt, device=model.device) if mask is None else mask[:, :prompt]
         self.cache = StagedCache(cache, model.config, attended.bool())
-        self.positions = model_kwargs["position_ids"][..., -1:] + 1  # of the first generated token
+        self.last_positions = model_kwargs["position_ids"][..., -1:]  # of the prompts
+        self.prompt_length = int(self.last_positions.max()) + 1
         self.inputs = {name: value for name, value in model_kwargs.items() if name not in NOT_PASSED_ON}
         self.additive = model.config.get_text_config(decoder=True)._attn_implementation == "eager"
 
@@ -48,12 +51,12 @@ class Verifier:
         """Logits `[batch, queries, vocabulary]` after the last token of each row and after each node of its tree.
 
         Args:
-            generated: tokens of each row before the last one that were generated.
+            generated: how many tokens of each row were generated, the last one included.
         """
-        device = self.positions.device
+        device = self.last_positions.device
         tokens, depths, ancestors = stack(trees, last_tokens, device)
-        positions = self.positions + torch.tensor(generated, device=device)[:, None] + depths
-        return self.model(
+        positions = self.last_positions + torch.tensor(generated, device=device)[:, None] + depths
+        logits = self.model(
             input_ids=tokens,
             attention_mask=self._mask(depths, ancestors),
             position_ids=positions,
@@ -61,6 +64,20 @@ class Verifier:
             return_dict=True,
             **self.inputs,
         ).logits
+        if logits.is_cuda:
+            torch.cuda.synchronize(logits.device)  # its time is measured
+        return logits
+
+    def max_draft_depth(self, generated: list[int]) -> int:
+        """How deep drafts may go so that every token of them sees what it would see when decoded alone.
+
+        In a batch, whose rows grow at their own pace, quantised states and frequencies that change with the length are
+        not those of plain decoding anyway.
+        """
+        if len(generated) > 1:
+            return sys.maxsize
+        text = self.model.config.get_text_config(decoder=True)
+        return min(draft_room(text, self.prompt_length + generated[0]), self.cache.max_draft_depth())
 
     def commit(self, paths: list[list[int]]) -> None:
         """Keep the accepted nodes of each row, the root first."""

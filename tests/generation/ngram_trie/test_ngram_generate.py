@@ -1,5 +1,7 @@
 """Greedy decoding with drafts gives the tokens of plain decoding, in fewer forwards."""
 
+import sys
+
 import pytest
 import torch
 from ngram_inputs import EAGER, both, left_padded
@@ -8,6 +10,7 @@ from tiny_families import tiny, tiny_qwen3_vl, tokens
 
 from setaria.generation import NGramTrieConfig, ngram_trie
 from setaria.generation.ngram_trie import check_lossless
+from setaria.generation.ngram_trie.rope import draft_room
 from setaria.models.qwen_vl import image_only_processor
 from setaria.models.tiny import byte_tokenizer, tiny_qwen2_vl
 
@@ -125,6 +128,36 @@ def test_scores_and_logits_are_those_of_plain_decoding():
         assert len(drafted[name]) == len(plain[name]) == 30
         for ours, theirs in zip(drafted[name], plain[name], strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+DYNAMIC = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+LONGROPE = {
+    "rope_type": "longrope",
+    "short_factor": [1.0] * 8,
+    "long_factor": [4.0] * 8,
+    "original_max_position_embeddings": 48,
+    "rope_theta": 1e4,
+}
+
+
+def test_frequencies_that_change_with_every_token():
+    model = tiny("llama", rope_parameters=DYNAMIC, max_position_embeddings=48, initializer_range=0.1)
+    plain, drafted, stats = both(model, {"input_ids": tokens(1, 20)}, max_new_tokens=60)
+    assert torch.equal(plain, drafted)
+    assert 0 < stats.accepted < 28  # within the context only
+    assert [draft_room(model.config, length) for length in (40, 48, 49)] == [8, 0, 0]
+    for family in ("llama", "gemma3"):
+        assert draft_room(tiny(family).config, 40) == sys.maxsize
+
+
+@pytest.mark.parametrize(("length", "new_tokens"), [(12, 36), (49, 40)])
+def test_frequencies_that_change_once(length, new_tokens):
+    model = tiny("phi3", rope_parameters=LONGROPE, original_max_position_embeddings=48, initializer_range=0.1)
+    plain, drafted, stats = both(model, {"input_ids": tokens(1, length)}, max_new_tokens=new_tokens)
+    assert torch.equal(plain, drafted)
+    assert stats.accepted > 0
+    with ngram_trie(model), pytest.raises(ValueError, match="change beyond 48 tokens"):
+        model.generate(tokens(1, 20), max_new_tokens=29)
 
 
 def test_embeddings_as_the_prompt():

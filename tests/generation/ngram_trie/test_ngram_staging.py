@@ -74,7 +74,7 @@ def test_logits_after_each_node_are_those_after_its_path(name):
         last = [3, 4]
         for _ in range(6):
             trees = [random_tree(generator), random_tree(generator)]
-            generated = [len(text) - len(prompt) for text, prompt in zip(texts, prompts, strict=True)]
+            generated = [len(text) - len(prompt) + 1 for text, prompt in zip(texts, prompts, strict=True)]
             logits = verifier.verify(trees, last, generated)
             paths = []
             for row, tree in enumerate(trees):
@@ -111,7 +111,7 @@ def test_the_cache_is_left_as_it_is_until_something_is_committed(name):
         for drafts in (1, 3):
             cache = CACHES[name](model.config)
             verifier = prefilled(model, [tokens(1, 40)[0].tolist()], cache)
-            logits = [verifier.verify([tree], [3], [0]) for _ in range(drafts)]
+            logits = [verifier.verify([tree], [3], [1]) for _ in range(drafts)]
             assert torch.equal(logits[0], logits[-1])
             verifier.cache.restore()
             assert cache.get_seq_length() == 40
