@@ -47,7 +47,7 @@ class VerifyCost:
         self._points[size] = fmean(tokens for tokens, _ in seen), median(taken for _, taken in seen)
         self._last_seen[size] = self.forwards
         for old, last in list(self._last_seen.items()):
-            if old != 1 and self.forwards - last > FORGOTTEN_AFTER:
+            if self.forwards - last > FORGOTTEN_AFTER:
                 del self._seen[old], self._points[old], self._last_seen[old]
 
     def seconds(self, queries: int) -> float:

@@ -46,10 +46,11 @@ def ngram_trie(
             does not: beams, an assistant model, a static cache.
     """
     base = _base_model(model)
-    if store is not None and store.vocabulary > base.config.get_text_config(decoder=True).vocab_size:
+    vocabulary = base.config.get_text_config(decoder=True).vocab_size
+    if store is not None and store.vocabulary > vocabulary:
         raise ValueError(
-            f"ngram_trie(): the store's tokenizer has {store.vocabulary} tokens, the model "
-            f"{base.config.get_text_config(decoder=True).vocab_size}; make a TrieStore with the model's tokenizer"
+            f"ngram_trie(): the store's tokenizer has {store.vocabulary} tokens, the model {vocabulary}; make a "
+            "TrieStore with the model's tokenizer"
         )
     method = NGramTrieGenerate(config, store)
     plain_generate, signature = base.generate, inspect.signature(base.generate)
@@ -67,9 +68,9 @@ def ngram_trie(
         if store is not None and tokenizer is not None:
             store.check(tokenizer)
 
-        # generate does not hand these on to a custom method
-        def criteria(*, tokenizer=tokenizer, **kwargs):
-            return plain_criteria(tokenizer=given.get("tokenizer"), **kwargs)
+        # With a custom method, generate forgets the tokenizer of the stop strings, streamer and synced_gpus.
+        def criteria(**prepared):
+            return plain_criteria(**{**prepared, "tokenizer": tokenizer})
 
         synced = given.get("synced_gpus")
         call.arguments["custom_generate"] = partial(

@@ -63,7 +63,8 @@ def takes_trees(model: PreTrainedModel, model_kwargs: dict[str, Any]) -> bool:
 
 def check_linear(model: PreTrainedModel, cache: Cache, rows: int) -> None:
     """Raise `ValueError` where linear drafts do not work either."""
-    name = f"{type(model).__name__} with {model.config._attn_implementation} attention and a {type(cache).__name__}"
+    attention = model.config.get_text_config(decoder=True)._attn_implementation
+    name = f"{type(model).__name__} with {attention} attention and a {type(cache).__name__}"
     quantized = any(isinstance(layer, BaseQuantizedLayer) for layer in _decoded(cache).layers)
     if model._is_stateful or not cache.is_croppable or quantized:
         raise ValueError(
@@ -71,9 +72,10 @@ def check_linear(model: PreTrainedModel, cache: Cache, rows: int) -> None:
             "generate outside of the context"
         )
     if rows > 1:
+        other = "" if attention in MASKED_ATTENTION else ", or use attn_implementation='sdpa'"
         raise ValueError(
-            f"ngram_trie(): {name} is decoded by transformers' assisted loop, one row at a time; use "
-            "attn_implementation='sdpa', or generate one prompt at a time"
+            f"ngram_trie(): {name} is decoded by transformers' assisted loop, one row at a time; generate one prompt "
+            f"at a time{other}"
         )
 
 

@@ -6,6 +6,7 @@ the position behind it, and the node is made at the second occurrence. A token t
 continues and that has occurred before, which is few in new text and at most `max_order` in a copy.
 """
 
+import heapq
 import sys
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 # A position is the number of a sequence and an offset in it, in one integer.
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
+COMMON = 64  # successors of a large node that are drafted from
 
 
 class Node(dict):
@@ -23,14 +25,31 @@ class Node(dict):
         total: of these, how often a token followed; the sum of the visits of the successors.
     """
 
-    __slots__ = ("total", "visits")
+    __slots__ = ("_common", "_common_total", "total", "visits")
 
     def __init__(self, visits: int):
         self.visits = visits
         self.total = 0
+        self._common: Iterable[tuple[int, Context]] = ()
+        self._common_total = 0
+
+    def common(self) -> Iterable[tuple[int, "Context"]]:
+        """All successors of a small node; of a large one the `COMMON` most frequent, or what these were when it had a
+        tenth fewer: looking at thousands would make drafting slow in long texts."""
+        if len(self) <= COMMON:
+            return self.items()
+        if self.total > 1.1 * self._common_total:
+            self._common = heapq.nlargest(COMMON, self.items(), key=_visits)
+            self._common_total = self.total
+        return self._common
 
 
 Context = Node | int  # a node, or for a context that has occurred once the position behind it
+
+
+def _visits(item: tuple[int, Context]) -> int:
+    successor = item[1]
+    return successor.visits if isinstance(successor, Node) else 1
 
 
 class NGramTrie:

@@ -91,7 +91,7 @@ class TrieDrafter:
                     continue  # the very occurrences of the longer context
                 escape = self._escape(order, total, distinct)
                 weight = remaining * (1 - escape) / total
-                for token, successor in context.items():
+                for token, successor in context.common():
                     visits = successor.visits if isinstance(successor, Node) else 1
                     probabilities[token] = probabilities.get(token, 0.0) + weight * visits
             else:

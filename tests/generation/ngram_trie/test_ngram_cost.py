@@ -44,6 +44,17 @@ def test_what_was_not_seen_for_long_is_tried_anew():
     assert cost.seconds(8) == pytest.approx(1.8)  # 1.4 + .05 * 8
 
 
+def test_a_slow_spell_does_not_settle_the_width_for_good():
+    """While single tokens were slow, wide forwards looked cheap, and single ones were not tried again."""
+    cost = measured({1: 0.145, 8: 0.0075})
+    widths = []
+    for _ in range(2 * FORGOTTEN_AFTER):
+        widths.append(cost.best_width([[0.01] * 7]))
+        cost.observe(1 + widths[-1], 0.0027 if widths[-1] == 0 else 0.0075)
+    assert widths[0] == 7
+    assert widths[-1] == 0
+
+
 def test_the_best_width_by_hand():
     cost = measured({1: 1.0, 2: 1.5, 3: 1.6, 4: 1.7})
     # tokens per second: 1; 1.3 / 1.5; 1.6 / 1.6; 1.85 / 1.7 = 1.09
