@@ -5,13 +5,14 @@ chunked attention. transformers verifies one row at a time.
 """
 
 import time
-from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
+from transformers import PreTrainedModel, StoppingCriteriaList
 from transformers.generation import CandidateGenerator, EosTokenCriteria, MaxLengthCriteria
 from transformers.generation.streamers import BaseStreamer
+from transformers.utils import ModelOutput
 
+from setaria.generation.ngram_trie.call import GenerateCall
 from setaria.generation.ngram_trie.drafting import Drafting
 from setaria.generation.ngram_trie.override import override
 from setaria.generation.ngram_trie.stats import DecodingStats
@@ -21,24 +22,20 @@ from setaria.generation.ngram_trie.tree import DraftTree
 class TrieCandidates(CandidateGenerator):
     """Drafts of one row in transformers' form.
 
+    A draft ends before a token at which generation would stop, since transformers asks the criteria once per forward,
+    and where the cache says so (`max_draft_tokens`).
+
     Args:
-        drafting: of one row, linear; its drafter knows the first `known` tokens.
-        criteria: a draft ends before a token at which one of them would stop generation, since transformers looks at
-            them once per forward.
-        cache: where it limits drafts (`max_draft_tokens`), they end in time.
+        drafting: linear; its drafter knows the prompt.
     """
 
-    def __init__(
-        self,
-        drafting: Drafting,
-        known: int,
-        stats: DecodingStats,
-        max_length: int,
-        criteria: StoppingCriteriaList,
-        cache: Any,
-    ):
-        self.drafting, self.known, self.stats = drafting, known, stats
-        self.max_length, self.criteria, self.cache = max_length, criteria, cache
+    def __init__(self, call: GenerateCall, drafting: Drafting, stats: DecodingStats):
+        self.drafting, self.stats = drafting, stats
+        self.known = call.input_ids.size(1)
+        self.max_length = call.stopping_criteria.max_length
+        seen_to = (EosTokenCriteria, MaxLengthCriteria)
+        self.criteria = StoppingCriteriaList(c for c in call.stopping_criteria if type(c) not in seen_to)
+        self.cache = call.model_kwargs["past_key_values"]
         self.prompt_is_read = False
 
     def get_candidates(self, input_ids: torch.LongTensor, *args, **kwargs) -> tuple[torch.LongTensor, None]:
@@ -93,39 +90,24 @@ class OneByOne(BaseStreamer):
 
 def decode_assisted(
     model: PreTrainedModel,
-    input_ids: torch.Tensor,
+    call: GenerateCall,
     drafting: Drafting,
     stats: DecodingStats,
-    logits_processor: LogitsProcessorList,
-    stopping_criteria: StoppingCriteriaList,
-    generation_config: GenerationConfig,
-    model_kwargs: dict[str, Any],
-    streamer: BaseStreamer | None = None,
-    synced_gpus: bool = False,
-    inputs_tensor: torch.Tensor | None = None,
-) -> Any:
-    """What `generate` returns; see `decode`. The drafter knows `input_ids` `[1, tokens]`."""
-    others = StoppingCriteriaList(c for c in stopping_criteria if type(c) not in (EosTokenCriteria, MaxLengthCriteria))
-    candidates = TrieCandidates(
-        drafting,
-        input_ids.size(1),
-        stats,
-        stopping_criteria.max_length,
-        others,
-        model_kwargs.get("past_key_values"),
-    )
+) -> ModelOutput | torch.Tensor:
+    """What `generate` returns. The drafter knows the prompt of the only row."""
+    candidates = TrieCandidates(call, drafting, stats)
     started = time.perf_counter()
     with override(model, _get_candidate_generator=lambda **kwargs: candidates):
         result = type(model)._assisted_decoding(
             model,
-            input_ids,
-            logits_processor=logits_processor,
-            stopping_criteria=stopping_criteria,
-            generation_config=generation_config,
-            synced_gpus=synced_gpus,
-            streamer=None if streamer is None else OneByOne(streamer),
-            inputs_tensor=inputs_tensor,
-            **model_kwargs,
+            call.input_ids,
+            logits_processor=call.logits_processor,
+            stopping_criteria=call.stopping_criteria,
+            generation_config=call.generation_config,
+            synced_gpus=call.synced_gpus,
+            streamer=None if call.streamer is None else OneByOne(call.streamer),
+            inputs_tensor=call.inputs_tensor,
+            **call.model_kwargs,
         )
     stats.decode_seconds += time.perf_counter() - started
     return result

@@ -1,13 +1,12 @@
 """The decoding method in the form of `generate(custom_generate=...)`."""
 
-from typing import Any
-
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
 from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.generation.streamers import BaseStreamer
 
 from setaria.generation.ngram_trie.assisted import decode_assisted
+from setaria.generation.ngram_trie.call import GenerateCall
 from setaria.generation.ngram_trie.config import NGramTrieConfig
 from setaria.generation.ngram_trie.cost import VerifyCost
 from setaria.generation.ngram_trie.decode import decode
@@ -56,28 +55,26 @@ class NGramTrieGenerate:
         Raises:
             ValueError: for a generation mode, a model, a cache or an output that does not go with drafts.
         """
-        rows = len(input_ids)
-        check_call(generation_config, model_kwargs, rows, streamer)
+        call = GenerateCall(
+            input_ids,
+            logits_processor,
+            stopping_criteria,
+            generation_config,
+            model_kwargs,
+            inputs_tensor,
+            streamer,
+            synced_gpus,
+        )
+        check_call(call)
         check_lengths(model.config.get_text_config(decoder=True), input_ids.size(1), generation_config.max_length)
         trees = takes_trees(model, model_kwargs)
         if not trees:
-            check_linear(model, model_kwargs["past_key_values"], rows)
-        linear = self.config.shape == "linear" or not trees
-        arguments = {
-            "stats": self.stats,
-            "logits_processor": logits_processor,
-            "stopping_criteria": stopping_criteria,
-            "generation_config": generation_config,
-            "model_kwargs": model_kwargs,
-            "streamer": streamer,
-            "synced_gpus": synced_gpus,
-        }
+            check_linear(model, model_kwargs["past_key_values"], call.rows)
         self.stats.calls += 1
-        drafters = self._drafters(_contexts(model, input_ids, model_kwargs, inputs_tensor), linear)
-        drafting = Drafting(drafters, self.config, self._cost(model, rows))
-        if trees:
-            return decode(model, input_ids, drafting, **arguments)
-        return decode_assisted(model, input_ids, drafting, inputs_tensor=inputs_tensor, **arguments)
+        linear = self.config.shape == "linear" or not trees
+        drafters = self._drafters(_contexts(model, call), linear)
+        drafting = Drafting(drafters, self.config, self._cost(model, call.rows))
+        return (decode if trees else decode_assisted)(model, call, drafting, self.stats)
 
     def _cost(self, model: PreTrainedModel, rows: int) -> VerifyCost:
         key = (model.device, model.dtype, rows)
@@ -102,15 +99,14 @@ class NGramTrieGenerate:
         return [TrieDrafter(prompt, config, linear) for prompt in prompts]
 
 
-def _contexts(
-    model: PreTrainedModel, input_ids: torch.Tensor, model_kwargs: dict[str, Any], inputs_tensor: torch.Tensor | None
-) -> list[list[int]]:
+def _contexts(model: PreTrainedModel, call: GenerateCall) -> list[list[int]]:
     """What each row may copy from: its prompt without padding; for encoder-decoder models the encoder's input, too."""
+    tokens, source = call.input_ids, call.inputs_tensor
     if model.config.is_encoder_decoder:
-        if inputs_tensor is None or inputs_tensor.is_floating_point():  # speech, images
-            return input_ids.tolist()
-        return [source + row for source, row in zip(inputs_tensor.tolist(), input_ids.tolist(), strict=True)]
-    mask = model_kwargs.get("attention_mask")
-    if mask is None or mask.shape != input_ids.shape:
-        return input_ids.tolist()
-    return [row[keep].tolist() for row, keep in zip(input_ids, mask.bool(), strict=True)]
+        if source is None or source.is_floating_point():  # speech, images
+            return tokens.tolist()
+        return torch.cat((source.to(tokens.device), tokens), dim=1).tolist()
+    mask = call.model_kwargs.get("attention_mask")
+    if mask is None or mask.shape != tokens.shape:
+        return tokens.tolist()
+    return [row[keep].tolist() for row, keep in zip(tokens, mask.bool(), strict=True)]

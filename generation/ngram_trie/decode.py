@@ -1,13 +1,13 @@
 """Lossless speculative decoding of a batch: draft, verify in one forward, keep what plain decoding would give."""
 
 import time
-from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
+from transformers import PreTrainedModel
 from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.generation.streamers import BaseStreamer
 
+from setaria.generation.ngram_trie.call import GenerateCall
 from setaria.generation.ngram_trie.drafter import Drafter
 from setaria.generation.ngram_trie.drafting import Drafting
 from setaria.generation.ngram_trie.rows import Rows
@@ -18,36 +18,24 @@ from setaria.generation.ngram_trie.verify import Verifier
 
 def decode(
     model: PreTrainedModel,
-    input_ids: torch.Tensor,
+    call: GenerateCall,
     drafting: Drafting,
     stats: DecodingStats,
-    logits_processor: LogitsProcessorList,
-    stopping_criteria: StoppingCriteriaList,
-    generation_config: GenerationConfig,
-    model_kwargs: dict[str, Any],
-    streamer: BaseStreamer | None = None,
-    synced_gpus: bool = False,
 ) -> GenerateDecoderOnlyOutput | torch.Tensor:
-    """What `generate` returns, for inputs as it prepares them.
-
-    Args:
-        drafting: whose drafters know the rows' prompts.
-        streamer: gets one token at a time.
-        synced_gpus: make empty forwards until all processes are done.
-    """
-    rows = Rows(input_ids, logits_processor, stopping_criteria, generation_config)
+    """What `generate` returns. The drafters know the prompts of their rows."""
+    rows = Rows(call)
     with model._optimize_model_for_decode():
         started = time.perf_counter()
-        outputs = model._prefill(input_ids, generation_config, model_kwargs)
+        outputs = model._prefill(call.input_ids, call.generation_config, call.model_kwargs)
         cache = outputs.past_key_values
-        verifier = Verifier(model, cache, len(rows), model_kwargs)
+        verifier = Verifier(model, cache, len(rows), call.model_kwargs)
         rows.accept(outputs.logits[:, -1:], [DraftTree() for _ in rows])
         del outputs  # the logits of a whole prompt may be large
-        _tell(drafting.drafters, rows, [0] * len(rows), streamer)
+        _tell(drafting.drafters, rows, [0] * len(rows), call.streamer)
         stats.prefill_seconds += time.perf_counter() - started
 
         started = time.perf_counter()
-        while model._has_unfinished_sequences(rows.finished, synced_gpus, device=input_ids.device):
+        while model._has_unfinished_sequences(rows.finished, call.synced_gpus, device=call.input_ids.device):
             beginning = time.perf_counter()
             before = [len(row.generated) for row in rows]
             trees = drafting.propose(rows.room(verifier.max_draft_depth(before)))
@@ -59,16 +47,16 @@ def decode(
             drafting.cost.observe(logits.size(1), verified - verifying)
             paths = rows.accept(logits, trees)
             verifier.commit(paths)
-            _tell(drafting.drafters, rows, before, streamer)
+            _tell(drafting.drafters, rows, before, call.streamer)
             stats.count(paths, trees, drafting=verifying - beginning, verifying=verified - verifying)
         stats.decode_seconds += time.perf_counter() - started
         steps = max(len(row.generated) for row in rows) - 1
         stats.modelled_plain_seconds += steps * drafting.cost.seconds(1)
-    if streamer is not None:
-        streamer.end()
+    if call.streamer is not None:
+        call.streamer.end()
     if len(rows) == 1:
         verifier.cache.restore()
-    if not generation_config.return_dict_in_generate:
+    if not call.generation_config.return_dict_in_generate:
         return rows.sequences()
     return GenerateDecoderOnlyOutput(
         sequences=rows.sequences(),

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteriaList
 from transformers.generation import EosTokenCriteria, MaxLengthCriteria
 
+from setaria.generation.ngram_trie.call import GenerateCall
 from setaria.generation.ngram_trie.processors import split_processors
 from setaria.generation.ngram_trie.tree import DraftTree
 
@@ -42,26 +43,16 @@ class Row:
 
 
 class Rows:
-    """All rows of a batch.
+    """All rows of a call."""
 
-    Args:
-        input_ids: `[batch, tokens]`, left-padded.
-        processors, criteria, generation_config: as `generate` prepares them.
-    """
-
-    def __init__(
-        self,
-        input_ids: torch.Tensor,
-        processors: LogitsProcessorList,
-        criteria: StoppingCriteriaList,
-        generation_config: GenerationConfig,
-    ):
-        batch, tokens = input_ids.shape
-        pad = generation_config._pad_token_tensor
+    def __init__(self, call: GenerateCall):
+        batch, tokens = call.input_ids.shape
+        config, criteria = call.generation_config, call.stopping_criteria
+        pad = config._pad_token_tensor
         self.pad_token = 0 if pad is None else int(pad)
-        self.do_sample = generation_config.do_sample
-        self.keep_scores = bool(generation_config.return_dict_in_generate and generation_config.output_scores)
-        self.keep_logits = bool(generation_config.return_dict_in_generate and generation_config.output_logits)
+        self.do_sample = config.do_sample
+        self.keep_scores = bool(config.return_dict_in_generate and config.output_scores)
+        self.keep_logits = bool(config.return_dict_in_generate and config.output_logits)
         self.max_length = criteria.max_length
         self.eos_tokens = {
             token
@@ -71,12 +62,11 @@ class Rows:
         }
         known = (EosTokenCriteria, MaxLengthCriteria)
         self.other_criteria = StoppingCriteriaList(c for c in criteria if type(c) not in known)
-        self.prefixes_are_read = bool(processors or self.other_criteria)
-        self.ids = input_ids.new_full((batch, self.max_length), self.pad_token)
-        self.ids[:, :tokens] = input_ids
-        self.rows = [
-            Row(self.ids[row : row + 1], tokens, own) for row, own in enumerate(split_processors(processors, batch))
-        ]
+        self.prefixes_are_read = bool(call.logits_processor or self.other_criteria)
+        self.ids = call.input_ids.new_full((batch, self.max_length), self.pad_token)
+        self.ids[:, :tokens] = call.input_ids
+        processors = split_processors(call.logits_processor, batch)
+        self.rows = [Row(self.ids[row : row + 1], tokens, own) for row, own in enumerate(processors)]
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)

@@ -77,14 +77,14 @@ class DenseStagedLayer(StagedLayer):
         self.values[:, :, committed:end] = value_states
         return self.keys[:, :, :end], self.values[:, :, :end]
 
-    def move(self, moves: torch.Tensor) -> None:
-        """Rows, slots and new slots `[moves, 3]`."""
-        rows, sources, targets = moves.to(self.keys.device).unbind(dim=1)
-        for states in (self.keys, self.values):
-            states[rows, :, targets] = states[rows, :, sources]
-
-    def drop_front(self, unseen: int) -> None:
-        self.keys, self.values = self.keys[:, :, unseen:].clone(), self.values[:, :, unseen:].clone()
+    def keep(self, moves: torch.Tensor, unseen: int) -> None:
+        """Move staged tokens, by their rows, slots and new slots `[moves, 3]`, and drop `unseen` slots in front."""
+        if len(moves):
+            rows, sources, targets = moves.to(self.keys.device).unbind(dim=1)
+            for states in (self.keys, self.values):
+                states[rows, :, targets] = states[rows, :, sources]
+        if unseen:
+            self.keys, self.values = self.keys[:, :, unseen:].clone(), self.values[:, :, unseen:].clone()
 
     def restore(self) -> None:
         first, end = 0, len(self.slots)
@@ -148,21 +148,18 @@ class StagedCache(Cache):
         """Keep these of the tokens that the last forward has staged; a row may keep none."""
         for slots in self.slots.values():
             layers = [layer for layer in self.layers if layer.slots is slots]
-            if isinstance(slots, AppendedSlots):
+            if isinstance(slots, PackedSlots):
+                moves = torch.tensor(slots.moves(paths), device=slots.prompt.device).reshape(-1, 3)
+                slots.keep(paths)
+                unseen = slots.drop_unseen()
+                for layer in layers:
+                    layer.keep(moves, unseen)
+            else:
                 longest = max(map(len, paths))
                 nodes = torch.tensor([path + [0] * (longest - len(path)) for path in paths])
+                slots.keep(paths)
                 for layer in layers:
                     layer.keep(nodes)
-                slots.keep(paths)
-                continue
-            moves = torch.tensor(slots.moves(paths), device=slots.prompt.device).reshape(-1, 3)
-            slots.keep(paths)
-            unseen = slots.drop_unseen()
-            for layer in layers:
-                if len(moves):
-                    layer.move(moves)
-                if unseen:
-                    layer.drop_front(unseen)
 
     def restore(self) -> None:
         """Leave `base` as plain decoding does; for a batch of one row."""

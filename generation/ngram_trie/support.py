@@ -4,10 +4,11 @@ import inspect
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.cache_utils import BaseQuantizedLayer, Cache, EncoderDecoderCache, StaticCache
 from transformers.generation import GenerationMode
 
+from setaria.generation.ngram_trie.call import GenerateCall
 from setaria.generation.ngram_trie.staging import can_stage
 
 
@@ -15,19 +16,18 @@ from setaria.generation.ngram_trie.staging import can_stage
 MASKED_ATTENTION = ("eager", "sdpa", "xquant")
 
 
-def check_call(
-    generation_config: GenerationConfig, model_kwargs: dict[str, Any], rows: int, streamer: object | None
-) -> None:
+def check_call(call: GenerateCall) -> None:
     """Raise `ValueError`, naming the remedy, for what drafts do not go with."""
-    mode = generation_config.get_generation_mode()
-    cache = model_kwargs.get("past_key_values")
+    config = call.generation_config
+    mode = config.get_generation_mode()
+    cache = call.model_kwargs.get("past_key_values")
     outside = "or call generate outside of the context"
     if mode not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
         raise ValueError(
             f"ngram_trie(): generation mode {mode.value!r}; drafts go with greedy search and sampling. Leave "
             f"num_beams, prompt_lookup_num_tokens and the like unset, {outside}"
         )
-    if not model_kwargs.get("use_cache") or cache is None:
+    if not call.model_kwargs.get("use_cache") or cache is None:
         raise ValueError(f"ngram_trie(): drafts are verified against a cache; leave use_cache on, {outside}")
     if not isinstance(cache, Cache) or isinstance(cache, StaticCache) or cache.is_compileable:
         raise ValueError(
@@ -36,14 +36,12 @@ def check_call(
         )
     if _decoded(cache).offloading:
         raise ValueError("ngram_trie(): offloaded caches cannot stage drafts; use a DynamicCache or an XQuantCache")
-    if generation_config.return_dict_in_generate and (
-        generation_config.output_attentions or generation_config.output_hidden_states
-    ):
+    if config.return_dict_in_generate and (config.output_attentions or config.output_hidden_states):
         raise ValueError(
             f"ngram_trie(): attentions and hidden states are not collected; leave them off, {outside}; scores and "
             "logits are"
         )
-    if streamer is not None and rows > 1:
+    if call.streamer is not None and call.rows > 1:
         raise ValueError("ngram_trie(): the rows of a batch advance at their own pace; stream one prompt at a time")
 
 
