@@ -15,6 +15,7 @@ from setaria.generation.ngram_trie.config import NGramTrieConfig
 SIZES = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512)
 REMEMBERED = 9  # measurements per size; their median forgives a stall
 STRIDE = 8  # tokens over which a slope is taken, since forwards of nearly equal size may cost the same
+RARE, REFIT_EVERY = 3, 8  # the curve follows the first measurements of a size at once, others every 8 forwards
 FORGOTTEN_AFTER = 512  # forwards after which a size that was not seen again is tried anew
 
 
@@ -37,6 +38,7 @@ class VerifyCost:
         self._seen: dict[int, deque[tuple[int, float]]] = {}
         self._last_seen: dict[int, int] = {}
         self._points: dict[int, tuple[float, float]] = {}  # mean of the tokens and median of the seconds, by size
+        self._curve = self._fit()  # seconds by queries - 1
 
     def observe(self, queries: int, seconds: float) -> None:
         """A forward over `queries` tokens per row took `seconds`."""
@@ -46,13 +48,15 @@ class VerifyCost:
         seen.append((queries, seconds))
         self._points[size] = fmean(tokens for tokens, _ in seen), median(taken for _, taken in seen)
         self._last_seen[size] = self.forwards
-        for old, last in list(self._last_seen.items()):
-            if self.forwards - last > FORGOTTEN_AFTER:
-                del self._seen[old], self._points[old], self._last_seen[old]
+        stale = [old for old, last in self._last_seen.items() if self.forwards - last > FORGOTTEN_AFTER]
+        for old in stale:
+            del self._seen[old], self._points[old], self._last_seen[old]
+        if stale or len(seen) <= RARE or self.forwards % REFIT_EVERY == 0:
+            self._curve = self._fit()
 
     def seconds(self, queries: int) -> float:
         """Of a forward over `queries` tokens per row; in units of a forward over one while nothing was seen."""
-        return float(self._curve(np.array([queries]))[0])
+        return float(self._curve[queries - 1])
 
     def best_width(self, probabilities: Sequence[Sequence[float]]) -> int:
         """How many drafted nodes per row give most tokens per second.
@@ -61,21 +65,23 @@ class VerifyCost:
             probabilities: of the drafted nodes of each row, falling.
         """
         widest = max(map(len, probabilities), default=0)
+        if not widest:
+            return 0
         gains = np.zeros(1 + widest)
         gains[0] = len(probabilities)
         for row in probabilities:
             gains[1 : 1 + len(row)] += row
-        return int(np.argmax(gains.cumsum() / self._curve(np.arange(1, 2 + widest))))
+        return int(np.argmax(gains.cumsum() / self._curve[: 1 + widest]))
 
     def least_probability(self, config: NGramTrieConfig) -> float:
         """Below which a drafted node is not worth thinking of: no forward is as cheap per token as to pay for it."""
         if config.width == "fixed":
             return config.min_probability
-        curve = self._curve(np.array([1, *range(2, 2 + config.budget, STRIDE)]))
-        cheapest = np.diff(curve[1:]).min(initial=curve[0]) / STRIDE
-        return max(config.min_probability, float(cheapest / curve[0]))
+        slopes = np.diff(self._curve[1 : 2 + config.budget : STRIDE]) / STRIDE
+        return max(config.min_probability, float(slopes.min(initial=self._curve[0]) / self._curve[0]))
 
-    def _curve(self, queries: np.ndarray) -> np.ndarray:
+    def _fit(self) -> np.ndarray:
+        queries = np.arange(1, 1 + SIZES[-1])
         shape = self._shape(queries)
         if not self._points:
             return shape

@@ -149,11 +149,13 @@ class StagedCache(Cache):
         for slots in self.slots.values():
             layers = [layer for layer in self.layers if layer.slots is slots]
             if isinstance(slots, PackedSlots):
-                moves = torch.tensor(slots.moves(paths), device=slots.prompt.device).reshape(-1, 3)
+                moves = slots.moves(paths)
                 slots.keep(paths)
                 unseen = slots.drop_unseen()
-                for layer in layers:
-                    layer.keep(moves, unseen)
+                if moves or unseen:
+                    index = torch.tensor(moves, device=slots.prompt.device).reshape(-1, 3)
+                    for layer in layers:
+                        layer.keep(index, unseen)
             else:
                 longest = max(map(len, paths))
                 nodes = torch.tensor([path + [0] * (longest - len(path)) for path in paths])
