@@ -14,6 +14,7 @@ tokens of the text. All of it is our choice; constants were fitted on half of th
 import heapq
 import math
 from collections.abc import Iterable
+from operator import itemgetter
 
 from setaria.generation.ngram_trie.config import NGramTrieConfig
 from setaria.generation.ngram_trie.tree import DraftTree
@@ -64,10 +65,10 @@ class TrieDrafter:
         pushed = 0
         while True:
             if depth < max_depth:
-                following = self.predict(contexts, least / probability).items()
-                for token, edge in (
-                    [max(following, key=lambda item: item[1])] if self.linear and following else following
-                ):
+                following: Iterable[tuple[int, float]] = self.predict(contexts, least / probability).items()
+                if self.linear:
+                    following = heapq.nlargest(1, following, key=itemgetter(1))
+                for token, edge in following:
                     if probability * edge >= least:
                         heapq.heappush(waiting, (-probability * edge, pushed, node, depth + 1, token, contexts))
                         pushed += 1
