@@ -7,8 +7,8 @@ chunked attention. transformers verifies one row at a time.
 import time
 
 import torch
-from transformers import PreTrainedModel, StoppingCriteriaList
-from transformers.generation import CandidateGenerator, EosTokenCriteria, MaxLengthCriteria
+from transformers import PreTrainedModel
+from transformers.generation import CandidateGenerator
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput
 
@@ -33,8 +33,7 @@ class TrieCandidates(CandidateGenerator):
         self.drafting, self.stats = drafting, stats
         self.known = call.input_ids.size(1)
         self.max_length = call.stopping_criteria.max_length
-        seen_to = (EosTokenCriteria, MaxLengthCriteria)
-        self.criteria = StoppingCriteriaList(c for c in call.stopping_criteria if type(c) not in seen_to)
+        self.criteria = call.other_criteria
         self.cache = call.model_kwargs["past_key_values"]
         self.prompt_is_read = False
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers.generation import EosTokenCriteria, MaxLengthCriteria
 from transformers.generation.streamers import BaseStreamer
 
 
@@ -31,3 +32,9 @@ class GenerateCall:
     @property
     def rows(self) -> int:
         return len(self.input_ids)
+
+    @property
+    def other_criteria(self) -> StoppingCriteriaList:
+        """Stopping criteria besides the end-of-text tokens and the length, which need no look at the whole text."""
+        simple = (EosTokenCriteria, MaxLengthCriteria)
+        return StoppingCriteriaList(criterion for criterion in self.stopping_criteria if type(criterion) not in simple)

@@ -95,7 +95,7 @@ class NGramTrieGenerate:
                 if tuple(context) not in known:
                     known[tuple(context)] = NGramTrie(config.max_order).sequence(context)
             prompts = [known[tuple(context)] for context in contexts]
-        self.stats.tries = [prompt.trie for prompt in prompts]
+        self.stats.tries = list({id(prompt.trie): prompt.trie for prompt in prompts}.values())
         return [TrieDrafter(prompt, config, linear) for prompt in prompts]
 
 

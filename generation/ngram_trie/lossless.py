@@ -35,11 +35,13 @@ class Difference:
 
 @dataclass
 class LosslessReport:
-    """Attributes:
-    prompts: compared.
-    differences: of the prompts whose texts differ.
-    plain_seconds, drafted_seconds: wall time of `generate`.
-    stats: of the drafted runs.
+    """What a comparison found.
+
+    Attributes:
+        prompts: compared.
+        differences: of the prompts whose texts differ.
+        plain_seconds, drafted_seconds: wall time of `generate`.
+        stats: of the drafted runs.
     """
 
     prompts: int = 0

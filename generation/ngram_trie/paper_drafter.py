@@ -55,7 +55,7 @@ class PaperDrafter:
         nodes: dict[tuple[int, ...], int] = {(): 0}
         last: tuple[int, ...] = ()
         for path, count in sorted(counts.items(), key=lambda item: (-item[1], len(item[0]))):
-            if len(tree) == budget or count < least * total:
+            if len(tree) == budget:
                 break
             if not self.linear or path[:-1] == last:
                 nodes[path] = tree.add(nodes[path[:-1]], path[-1], count / total)

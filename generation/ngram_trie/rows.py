@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from transformers import LogitsProcessorList, StoppingCriteriaList
-from transformers.generation import EosTokenCriteria, MaxLengthCriteria
+from transformers import LogitsProcessorList
+from transformers.generation import EosTokenCriteria
 
 from setaria.generation.ngram_trie.call import GenerateCall
 from setaria.generation.ngram_trie.processors import split_processors
@@ -60,8 +60,7 @@ class Rows:
             if type(criterion) is EosTokenCriteria
             for token in criterion.eos_token_id.flatten().tolist()
         }
-        known = (EosTokenCriteria, MaxLengthCriteria)
-        self.other_criteria = StoppingCriteriaList(c for c in criteria if type(c) not in known)
+        self.other_criteria = call.other_criteria
         self.prefixes_are_read = bool(call.logits_processor or self.other_criteria)
         self.ids = call.input_ids.new_full((batch, self.max_length), self.pad_token)
         self.ids[:, :tokens] = call.input_ids

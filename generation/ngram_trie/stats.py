@@ -20,7 +20,7 @@ class DecodingStats:
         accepted: of these, accepted ones.
         hits: forwards that accepted at least one.
         prefill_seconds: forward over the prompt and building the trie.
-        draft_seconds, verify_seconds: drafting, and the forwards that verify until the chosen tokens are known.
+        draft_seconds, verify_seconds: drafting, and the forwards that verify.
         decode_seconds: everything after the prompt's forward.
         modelled_plain_seconds: of plain decoding of the same tokens, from the forwards seen.
         tries: that the last call drafted from.
@@ -71,15 +71,12 @@ class DecodingStats:
     @property
     def trie_tokens(self) -> int:
         """Tokens in the tries that the last call drafted from."""
-        return sum(trie.tokens for trie in self._distinct_tries())
+        return sum(trie.tokens for trie in self.tries)
 
     @property
     def trie_bytes(self) -> int:
         """Memory of these tries, found by walking them."""
-        return sum(trie.memory_bytes() for trie in self._distinct_tries())
-
-    def _distinct_tries(self) -> list[NGramTrie]:
-        return list({id(trie): trie for trie in self.tries}.values())
+        return sum(trie.memory_bytes() for trie in self.tries)
 
     def table(self) -> Table:
         """For `rich.print`."""

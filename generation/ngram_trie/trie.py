@@ -95,7 +95,7 @@ class NGramTrie:
         size, nodes = 0, [self.root]
         while nodes:
             node = nodes.pop()
-            size += sys.getsizeof(node)
+            size += sys.getsizeof(node) + sum(map(sys.getsizeof, node._common))
             for successor in node.values():
                 if isinstance(successor, Node):
                     nodes.append(successor)
