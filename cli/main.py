@@ -15,6 +15,7 @@ COMMANDS = {
     "explain": "what the hyper-parameters of a method mean, with curves",
     "lab": "controlled studies of a method on a generated world",
     "replay": "speed of speculative drafting on recorded answers, without a model",
+    "trace": "look at the traces of an agent: screenshots, attempts, verdicts",
     "train": "train with a recipe through accelerate",
 }
 

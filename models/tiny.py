@@ -4,8 +4,11 @@ They exist so that every trainer, recipe and hook can be run on a bare CPU machi
 classes as the large models: a byte-level ChatML tokenizer, a Llama and a Qwen2-VL.
 """
 
+from collections.abc import Iterable
+
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.trainers import BpeTrainer
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -18,6 +21,7 @@ from transformers import (
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+BOX_TOKENS = ("<ref>", "</ref>", "<box>", "</box>")
 
 CHATML = (
     "{%- for message in messages -%}"
@@ -42,6 +46,24 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
+    return chat_tokenizer(tokenizer, extra_special_tokens=list(VISION_TOKENS))
+
+
+def trained_tokenizer(texts: Iterable[str], vocabulary: int = 1024) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with ChatML special tokens, trained on `texts`; any text round-trips.
+
+    A word is the same tokens with and without a space before it, numbers are not mixed with letters, and the tags of
+    references and boxes are one token each, as in Qwen-VL.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    words = pre_tokenizers.Split(Regex(r"\d+|[^\W\d_]+|\s|[^\w\s]+|_"), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, to_bytes])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens(list(BOX_TOKENS))
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
     return chat_tokenizer(tokenizer, extra_special_tokens=list(VISION_TOKENS))
 
 
@@ -82,10 +104,15 @@ def tiny_llama(tokenizer: PreTrainedTokenizerBase, seed: int = 0, **overrides) -
     return _seeded(lambda: LlamaForCausalLM(config), seed)
 
 
-def tiny_qwen2_vl(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Qwen2VLForConditionalGeneration:
-    """Qwen2-VL with seeded random float32 weights: 2 text layers of width 16 and 1 vision block of width 16.
+def tiny_qwen2_vl(
+    tokenizer: PreTrainedTokenizerBase, seed: int = 0, text: dict | None = None, vision: dict | None = None
+) -> Qwen2VLForConditionalGeneration:
+    """Qwen2-VL with seeded random float32 weights, by default 2 text layers and 1 vision block of width 16.
 
-    Images come from `setaria.models.qwen_vl.image_processor`.
+    Images come from `setaria.models.qwen_vl.image_only_processor`.
+
+    Args:
+        text, vision: fields of the text and of the vision configuration that differ.
     """
     config = Qwen2VLConfig(
         text_config={
@@ -100,6 +127,7 @@ def tiny_qwen2_vl(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Qwen2VLF
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
+            **(text or {}),
         },
         vision_config={
             "depth": 1,
@@ -110,6 +138,7 @@ def tiny_qwen2_vl(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Qwen2VLF
             "patch_size": 4,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
+            **(vision or {}),
         },
         image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
         video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),

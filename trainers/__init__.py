@@ -4,12 +4,14 @@ from importlib import import_module
 
 
 _HOME = {
+    "JudgmentGRPOConfig": "judgment_grpo_config",
+    "JudgmentGRPOTrainer": "judgment_grpo_trainer",
     "OverOptimizationMonitor": "over_optimization_monitor",
     "SPOConfig": "spo_config",
     "SPOTrainer": "spo_trainer",
 }
 
-__all__ = ["OverOptimizationMonitor", "SPOConfig", "SPOTrainer"]
+__all__ = ["JudgmentGRPOConfig", "JudgmentGRPOTrainer", "OverOptimizationMonitor", "SPOConfig", "SPOTrainer"]
 
 
 def __getattr__(name: str):

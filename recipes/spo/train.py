@@ -7,7 +7,6 @@
 before `preflight` has accepted every key and value.
 """
 
-import signal
 import sys
 from typing import Any
 
@@ -62,31 +61,17 @@ def train(argv: list[str]) -> None:
     from trl import DatasetMixtureConfig, ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
     from setaria.datasets_builders.preference import to_preference
-    from setaria.recipes.checkpoints import find_checkpoint
     from setaria.recipes.dataset_loading import load_splits
-    from setaria.recipes.run_folder import MetricsJsonl, resolved_config, write_run_folder
     from setaria.recipes.spo.script_arguments import SPOScriptArguments
+    from setaria.recipes.training_run import TrainingRun
     from setaria.recipes.vision import image_only_processor_for
     from setaria.trainers import OverOptimizationMonitor, SPOConfig, SPOTrainer
-    from setaria.trainers.guards import SaveOnSigterm, StopOnNonFiniteLoss
 
     parser = TrlParser((SPOScriptArguments, SPOConfig, ModelConfig, DatasetMixtureConfig, MonitorConfig))
     settings = parser.parse_args_and_config(argv)
     script_args, training_args, model_args, mixture, monitor_config = settings
-    if training_args.process_index == 0:
-        write_run_folder(training_args.output_dir, resolved_config(*settings), training_args.world_size)
-    checkpoint = find_checkpoint(training_args.output_dir, training_args.resume_from_checkpoint)
-
-    training_args.logging_nan_inf_filter = False
-    training_args.model_init_kwargs = {
-        "revision": model_args.model_revision,
-        "trust_remote_code": training_args.trust_remote_code,
-        "attn_implementation": model_args.attn_implementation,
-        "dtype": model_args.dtype,
-        **(training_args.model_init_kwargs or {}),
-    }
+    run = TrainingRun(training_args, model_args, settings)
     train_split, eval_split = load_splits(script_args, mixture, evaluate=training_args.eval_strategy != "no")
-    sigterm = SaveOnSigterm()
     trainer = SPOTrainer(
         model=model_args.model_name_or_path,
         args=training_args,
@@ -95,22 +80,11 @@ def train(argv: list[str]) -> None:
         processing_class=image_only_processor_for(model_args.model_name_or_path, model_args.model_revision),
         quantization_config=get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
-        callbacks=[MetricsJsonl(training_args.output_dir), StopOnNonFiniteLoss(), sigterm],
+        callbacks=run.callbacks,
     )
     if script_args.monitor:
         trainer.add_callback(OverOptimizationMonitor(trainer, monitor_config))
-    trainer.train(resume_from_checkpoint=checkpoint)
-    if sigterm.received:
-        trainer.accelerator.print(
-            f"setaria: SIGTERM, stopped after step {trainer.state.global_step} with a checkpoint in "
-            f"{training_args.output_dir}; continue with --resume_from_checkpoint last"
-        )
-        trainer.end()
-        raise SystemExit(128 + signal.SIGTERM)
-    trainer.save_model(training_args.output_dir)
-    if training_args.push_to_hub:
-        trainer.push_to_hub(dataset_name=script_args.dataset_name)
-    trainer.end()
+    run.finish(trainer, script_args.dataset_name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,19 @@
+"""The models behind the roles: anything that answers conversations with images."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+
+# Messages as transformers' chat templates take them: {"role", "content": [{"type": "text" | "image", ...}]}; an image
+# part holds its PIL image.
+Conversation: TypeAlias = list[dict[str, Any]]
+
+
+class ChatModel(Protocol):
+    """A model that answers batches of conversations."""
+
+    def generate(self, conversations: Sequence[Conversation]) -> list[str]:
+        """One reply per conversation."""
+
+    def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
+        """P(Yes) over {Yes, No} for the first token of each reply."""

@@ -1,0 +1,248 @@
+"""A served model as a chat model: any server of OpenAI's chat completions, such as vLLM, SGLang, `transformers serve`.
+
+Images travel in the request as base64 PNG. What a server answers is data: it is read up to a size and a time, and its
+fields are checked. A server that is busy, fails or does not answer in time is asked again.
+"""
+
+import base64
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+from PIL import Image
+
+from setaria.agents.backtrack.chat import Conversation
+
+
+MAX_REPLY_BYTES = 4 << 20
+TOP_LOGPROBS = 20  # the most that OpenAI and, by default, vLLM give
+EXCERPT_BYTES = 300
+LEAST = {  # values of the fields
+    "temperature": 0,
+    "max_tokens": 1,
+    "timeout": 0.001,
+    "retries": 0,
+    "first_wait": 0,
+    "longest_wait": 0,
+    "concurrency": 1,
+}
+
+Answer = TypeVar("Answer")
+# Jitter leaves the seeded generator of the process alone.
+_JITTER = random.SystemRandom()
+
+
+class EndpointError(RuntimeError):
+    """A server gave no usable reply; the message names its address and the reason."""
+
+
+class _TryAgain(Exception):
+    """A failure that may pass, with the seconds that the server asks to wait."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Chat model behind a server. Both methods raise `EndpointError`; then the whole batch has no answer.
+
+    Args:
+        base_url: address up to and with the version, such as `http://localhost:8000/v1`.
+        model: name of the model as the server knows it.
+        api_key_env: environment variable with the API key; no key is sent without.
+        temperature: of `generate`; 0 is greedy.
+        max_tokens: of a reply of `generate`.
+        timeout: seconds that a server may be silent, and after which a reply that is still coming is given up.
+        retries: how often a request is made again after status 429 or 5xx, a timeout or a broken connection.
+        first_wait: seconds before the first retry, twice as many before each next one, each shortened at random by up
+            to a half; added to what the server asks for by `Retry-After`.
+        longest_wait: seconds before a retry at most, whatever the server asks for.
+        concurrency: requests of a batch that are under way at once.
+    """
+
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+    temperature: float = 0.0
+    max_tokens: int = 512
+    timeout: float = 120.0
+    retries: int = 4
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    concurrency: int = 8
+
+    def __post_init__(self):
+        address = urlsplit(self.base_url)
+        if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
+            raise ValueError("base_url: http[s]://HOST[:PORT]/PATH is expected, without user and password")
+        for field, least in LEAST.items():
+            if not getattr(self, field) >= least:
+                raise ValueError(f"{field}={getattr(self, field)}: at least {least} is expected")
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return f"{self.base_url.rstrip('/')}/chat/completions"
+
+    def generate(self, conversations: Sequence[Conversation]) -> list[str]:
+        """One reply per conversation; "" where it has no text, as when all tokens went into reasoning."""
+        return self._answers(conversations, _text, temperature=self.temperature, max_tokens=self.max_tokens)
+
+    def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
+        """P(Yes) over {Yes, No}, from the 20 likeliest first tokens of each reply.
+
+        The probabilities of the tokens that read yes, or no, but for case and spaces are summed. A server that gives
+        no log-probabilities is judged by the token it says: 1 for yes, 0 for no. Where neither word is among the
+        tokens the answer is 0.5. Tokens are asked for at temperature 0: at others some servers rescale the
+        log-probabilities.
+        """
+        return self._answers(
+            conversations, _yes_share, temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=TOP_LOGPROBS
+        )
+
+    def _answers(
+        self, conversations: Sequence[Conversation], read: Callable[[bytes], Answer], **options: Any
+    ) -> list[Answer]:
+        def answer(conversation: Conversation) -> Answer:
+            messages = [_message(message) for message in conversation]
+            content = self._ask(client, json.dumps({"model": self.model, "messages": messages, **options}).encode())
+            try:
+                return read(content)
+            except ValueError as error:
+                raise EndpointError(f"{self.url}: {error}") from None
+
+        limits = httpx2.Limits(max_connections=self.concurrency)
+        with (
+            httpx2.Client(headers=self._headers(), timeout=self.timeout, limits=limits) as client,
+            ThreadPoolExecutor(self.concurrency) as pool,
+        ):
+            return list(pool.map(answer, conversations))
+
+    def _headers(self) -> dict[str, str]:
+        # A compressed reply would have its size only once it is unpacked.
+        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        if self.api_key_env is not None:
+            key = os.environ.get(self.api_key_env, "").strip()
+            if not (key and key.isascii() and key.isprintable()):
+                raise EndpointError(f"{self.url}: the environment variable {self.api_key_env} holds no API key")
+            headers["Authorization"] = f"Bearer {key}"
+        return headers
+
+    def _ask(self, client: httpx2.Client, request: bytes) -> bytes:
+        retried = 0
+        while True:
+            try:
+                return self._post(client, request)
+            except _TryAgain as failure:
+                if retried == self.retries:
+                    raise EndpointError(f"{self.url}: {failure}; attempts: {retried + 1}") from None
+                wait = failure.wait + self.first_wait * 2**retried * _JITTER.uniform(0.5, 1)
+            time.sleep(min(wait, self.longest_wait))
+            retried += 1
+
+    def _post(self, client: httpx2.Client, request: bytes) -> bytes:
+        deadline = time.monotonic() + self.timeout
+        try:
+            with client.stream("POST", self.url, content=request) as response:
+                content = self._read(response, deadline)
+        except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
+            raise _TryAgain(f"{type(error).__name__} ({error})") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise EndpointError(f"{self.url}: {type(error).__name__} ({error})") from None
+        if response.status_code == 200:
+            return content
+        reason = f"status {response.status_code}, {_excerpt(content)}"
+        if response.status_code == 429 or response.status_code >= 500:
+            raise _TryAgain(reason, _seconds(response.headers.get("Retry-After", "0")))
+        raise EndpointError(f"{self.url}: {reason}")
+
+    def _read(self, response: httpx2.Response, deadline: float) -> bytes:
+        content = b""
+        for chunk in response.iter_raw():
+            content += chunk
+            if len(content) > MAX_REPLY_BYTES:
+                raise EndpointError(f"{self.url}: a reply of more than {MAX_REPLY_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise httpx2.ReadTimeout(f"no whole reply within {self.timeout} s")
+        return content
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    parts = [
+        {"type": "image_url", "image_url": {"url": _data_url(part["image"])}}
+        if part["type"] == "image"
+        else {"type": "text", "text": part["text"]}
+        for part in message["content"]
+    ]
+    return {"role": message["role"], "content": parts}
+
+
+def _data_url(image: Image.Image) -> str:
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _text(content: bytes) -> str:
+    """Text of a reply, fit for UTF-8: a lone surrogate becomes a question mark."""
+    match _parsed(content):
+        case {"choices": [{"message": {"role": str(), **message}}, *_]}:
+            match message.get("content"):
+                case None:
+                    return ""
+                case str(text):
+                    return text.encode("utf-8", "replace").decode()
+    raise ValueError(f"choices[0].message.content is no text in {_excerpt(content)}")
+
+
+def _yes_share(content: bytes) -> float:
+    match _parsed(content):
+        case {"choices": [{"logprobs": {"content": [{"top_logprobs": [_, *_] as tokens}, *_]}}, *_]}:
+            pass
+        case _:
+            tokens = [{"token": _text(content), "logprob": 0.0}]
+    said = {"yes": 0.0, "no": 0.0}
+    for token in tokens:
+        match token:
+            case {"token": str(text), "logprob": float(logprob)} if not math.isnan(logprob):
+                word = text.strip().casefold()
+                if word in said:
+                    said[word] += math.exp(min(logprob, 0.0))
+    total = sum(said.values())
+    return said["yes"] / total if total else 0.5
+
+
+def _parsed(content: bytes) -> Any:
+    """JSON with all numbers as floats, since an integer can be too long for one."""
+    try:
+        return json.loads(content, parse_int=float)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"no JSON ({error}) in {_excerpt(content)}") from None
+
+
+def _excerpt(content: bytes) -> str:
+    return repr(content[:EXCERPT_BYTES].decode("utf-8", "replace"))
+
+
+def _seconds(retry_after: str) -> float:
+    """Seconds that a `Retry-After` header asks to wait, given as such or as a date; 0 if it is neither."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            seconds = 0.0
+    return max(0.0, seconds)

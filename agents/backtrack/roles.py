@@ -1,0 +1,68 @@
+"""The three roles: what they are asked, and who answers.
+
+A question carries the conversation for a model and, for the Judger, the attempt itself, so that an oracle or a coin
+can stand in for a model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+from setaria.agents.backtrack.chat import ChatModel
+from setaria.agents.backtrack.environment import Outcome
+from setaria.datasets_builders.gui.pages import Page
+from setaria.datasets_builders.gui.prompts import Conversation
+from setaria.datasets_builders.gui.tasks import Task
+from setaria.rewards.gui.actions import Action
+
+
+Role: TypeAlias = Literal["generator", "judger", "reflector"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A question to one of the roles; `attempt` is what the Judger is asked about."""
+
+    role: Role
+    conversation: Conversation
+    task: Task
+    attempt: tuple[Page, Action, Outcome] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply, or P(Yes) of the Judger, and its share of the batch's seconds."""
+
+    value: Any
+    seconds: float = 0.0
+
+
+class Gold(Protocol):
+    """What is known to be right, for the trace and for oracle judgers."""
+
+    def action(self, page: Page) -> Action | None:
+        """A right action on a page."""
+
+    def matches(self, page: Page, action: Action, outcome: Outcome) -> bool:
+        """Whether an action was right."""
+
+    def reached(self, page: Page) -> bool:
+        """Whether an episode that ends on this page was a success."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Who answers for the three roles, in batches."""
+
+    generator: Callable[[Sequence[Ask]], Sequence[str]]
+    judger: Callable[[Sequence[Ask]], Sequence[float]]
+    reflector: Callable[[Sequence[Ask]], Sequence[str]]
+
+    @classmethod
+    def of_models(cls, generator: ChatModel, judger: ChatModel, reflector: ChatModel) -> "Agent":
+        """Models for the roles; all three may be the same one."""
+        return cls(
+            lambda asks: generator.generate([ask.conversation for ask in asks]),
+            lambda asks: judger.yes_probability([ask.conversation for ask in asks]),
+            lambda asks: reflector.generate([ask.conversation for ask in asks]),
+        )

@@ -1,0 +1,124 @@
+"""What the three roles are shown and asked: one contract for training, reinforcement and inference.
+
+    generator   a = G(X, P, A(P), h)               the task, the page, its candidate actions, the actions so far
+    judger      J(X, P, A(P), h, a, P')            the same, an action and the page after it; Yes or No
+    reflector   a' = R(X, P, A(P), h, tried, P')   the same, the attempts at this step, the page after the last
+
+(paper, section 3). Pages are images; boxes in actions are in the numbers of the model's family. Candidates with their
+middle off the screen are left out. The wording is ours.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from PIL import Image
+from transformers import ProcessorMixin
+
+from setaria.datasets_builders.gui.pages import Page
+from setaria.models.box_codec import CODECS, BoxCodec, Size, box_codec
+from setaria.models.image_size import processed_size, to_fixed_point
+from setaria.rewards.boxes import Box, center, clip, contains
+from setaria.rewards.gui.actions import Action, Click, Input, Scroll, format_action, parse_action
+
+
+Conversation: TypeAlias = list[dict[str, Any]]
+GENERATE = "Next action?"
+JUDGE = "The second screen came after it. Does the action help to complete the task? Answer Yes or No."
+REFLECT = "The second screen came after the last one. Give another action."
+NAME = "Name what can be used on the last screen."
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Writes the conversations of a model family.
+
+    Attributes:
+        codec: the family's boxes.
+        processed_size: size (width, height) of an image as the model sees it, for a family with absolute coordinates.
+        fit: what is done to each image, so that training, rollouts and evaluation see the same pixels.
+        history: how many of the last actions are shown (Auto-UI: 8).
+    """
+
+    codec: BoxCodec = CODECS["qwen2_vl"]
+    processed_size: Callable[[Size], Size] | None = None
+    fit: Callable[[Image.Image], Image.Image] | None = None
+    history: int = 8
+
+    @classmethod
+    def of_processor(cls, family: str, processor: ProcessorMixin, history: int = 8) -> "Prompts":
+        """Prompts for a family of `box_codec`; images are resized as its processor would."""
+        return cls(
+            box_codec(family),
+            partial(processed_size, processor),
+            partial(to_fixed_point, processor=processor),
+            history,
+        )
+
+    def generator(self, instruction: str, page: Page, done: Sequence[Action]) -> Conversation:
+        """Ask for the next action on `page`."""
+        return self._user([page], f"{self._context(instruction, page, done)}\n{GENERATE}")
+
+    def judger(
+        self, instruction: str, page: Page, done: Sequence[Action], action: Action, after: Page
+    ) -> Conversation:
+        """Ask whether `action`, which led to `after`, is helpful."""
+        context = self._context(instruction, page, done)
+        return self._user([page, after], f"{context}\nAction: {self.write(action, page)}\n{JUDGE}")
+
+    def reflector(
+        self, instruction: str, page: Page, done: Sequence[Action], tried: Sequence[Action], after: Page
+    ) -> Conversation:
+        """Ask for an action other than `tried`, of which the last one led to `after`."""
+        context = self._context(instruction, page, done)
+        attempts = "\n".join(self.write(action, page) for action in tried)
+        return self._user([page, after], f"{context}\nThese did not help:\n{attempts}\n{REFLECT}")
+
+    def naming(self, pages: Sequence[Page]) -> Conversation:
+        """Ask what is on the last page: the grounding task, without which a small judger stays blind."""
+        return self._user(pages, NAME)
+
+    def write(self, action: Action, page: Page) -> str:
+        """An action on `page` in the model's numbers; what is outside the page, at its edge."""
+
+        def encode(box: Box) -> tuple[int, int, int, int]:
+            return self.codec.encode(clip(box, page.size), page.size, self._processed(page))
+
+        return format_action(action, encode)
+
+    def read(self, reply: str, page: Page) -> Action:
+        """The action that a reply about `page` means, boxes in pixels.
+
+        Raises:
+            ActionError: for a reply that is no action.
+        """
+
+        def decode(numbers: Sequence[float]) -> Box:
+            return self.codec.decode(numbers, page.size, self._processed(page))
+
+        return parse_action(reply, decode)
+
+    def _context(self, instruction: str, page: Page, done: Sequence[Action]) -> str:
+        lines = [f"Task: {instruction}", "Done:"]
+        lines += [self.write(action, page) for action in done[max(0, len(done) - self.history) :]] or ["nothing"]
+        lines += ["Actions:", *(self.write(action, page) for action in page.actions if _on_screen(action, page))]
+        return "\n".join(lines)
+
+    def _user(self, pages: Sequence[Page], text: str) -> Conversation:
+        fit = self.fit or (lambda image: image)
+        images = [{"type": "image", "image": fit(page.image)} for page in pages]
+        return [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
+
+    def _processed(self, page: Page) -> Size | None:
+        return self.processed_size(page.size) if self.processed_size else None
+
+
+def name_of_page(page: Page) -> str:
+    """The answer of the grounding task: the names of the page's elements, in order."""
+    return ", ".join(element.name for element in page.elements if element.name)
+
+
+def _on_screen(action: Action, page: Page) -> bool:
+    assert isinstance(action, Click | Input | Scroll)
+    return contains((0, 0, *page.size), *center(action.box))
