@@ -20,7 +20,11 @@ from setaria.recipes.dataclass_source import read_fields
 from setaria.recipes.preflight import BadArgument, check_arguments
 
 
-METHODS = {"spo": "setaria.recipes.spo.train"}
+METHODS = {
+    "backtrack-rl": "setaria.recipes.backtrack.rl",
+    "backtrack-sft": "setaria.recipes.backtrack.sft",
+    "spo": "setaria.recipes.spo.train",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from transformers import (
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-BOX_TOKENS = ("<ref>", "</ref>", "<box>", "</box>")
+WORDS = r"\d+|[^\W\d_]+|\s|[^\w\s]+|_"
 
 CHATML = (
     "{%- for message in messages -%}"
@@ -49,18 +49,18 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return chat_tokenizer(tokenizer, extra_special_tokens=list(VISION_TOKENS))
 
 
-def trained_tokenizer(texts: Iterable[str], vocabulary: int = 1024) -> PreTrainedTokenizerFast:
+def trained_tokenizer(texts: Iterable[str], vocabulary: int = 1024, pieces: str = WORDS) -> PreTrainedTokenizerFast:
     """Byte-level BPE with ChatML special tokens, trained on `texts`; any text round-trips.
 
-    A word is the same tokens with and without a space before it, numbers are not mixed with letters, and the tags of
-    references and boxes are one token each, as in Qwen-VL.
+    Args:
+        pieces: regular expression of what is never merged with its neighbours; by default words, numbers, single
+            spaces and runs of signs, so that a word is the same tokens with and without a space before it.
     """
     tokenizer = Tokenizer(models.BPE())
-    words = pre_tokenizers.Split(Regex(r"\d+|[^\W\d_]+|\s|[^\w\s]+|_"), behavior="isolated")
+    split = pre_tokenizers.Split(Regex(pieces), behavior="isolated")
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, to_bytes])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_tokens(list(BOX_TOKENS))
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)

@@ -13,16 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from setaria.agents.backtrack.environment import Outcome
-from setaria.agents.backtrack.gold import GraphGold
-from setaria.agents.backtrack.page_graph import PageGraph
+from setaria.agents.backtrack.moments import Moment
 from setaria.datasets_builders.gui.drawing import draw_action
 from setaria.datasets_builders.gui.mobile3m import AppGraph
-from setaria.datasets_builders.gui.pages import Page
 from setaria.datasets_builders.gui.prompts import Conversation, Prompts, name_of_page
 from setaria.datasets_builders.gui.rows import NO, YES, training_row
-from setaria.datasets_builders.gui.tasks import Task
-from setaria.rewards.gui.actions import Action, ActionError, Complete, Wait
+from setaria.rewards.gui.actions import Action, ActionError
 
 
 @dataclass(frozen=True)
@@ -57,34 +53,6 @@ class CollectConfig:
         for name in ("samples", "tried"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: at least 1")
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A gold step of a task as an agent meets it: the page, what was done before, and the right action."""
-
-    task: Task
-    graph: AppGraph
-    page: Page
-    done: tuple[Action, ...]
-    action: Action
-    gold: GraphGold
-
-    def execute(self, action: Action) -> Outcome:
-        """What the action does on this page."""
-        if isinstance(action, Complete | Wait):
-            return Outcome(self.page, True, False)
-        return PageGraph(self.graph, self.page.id).execute(action)
-
-
-def moments(tasks: Iterable[Task], graphs: dict[str, AppGraph]) -> Iterator[Moment]:
-    """Every gold step of every task, the final `complete` included."""
-    for task in tasks:
-        graph, gold, done = graphs[task.app], GraphGold(graphs[task.app], task), []
-        for step in task.steps:
-            yield Moment(task, graph, graph.page(step.page), tuple(done), step.action, gold)
-            done.append(step.action)
-        yield Moment(task, graph, graph.page(task.goal), tuple(done), Complete(), gold)
 
 
 def generator_rows(found: Iterable[Moment], prompts: Prompts) -> Iterator[dict[str, Any]]:

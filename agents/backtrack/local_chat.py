@@ -1,6 +1,7 @@
 """A vision-language model in this process as one of the roles; three LoRA adapters can share one backbone."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 
 import torch
@@ -17,8 +18,9 @@ class LocalChat:
     Args:
         model: a model with `generate`; with adapters, a `PeftModel` that has them loaded.
         processor: takes text and images.
-        adapter: the adapter that answers, switched to before every batch.
+        adapter: the adapter that answers, switched to before every batch; None: the model without adapters.
         max_new_tokens: longest reply.
+        temperature: of sampling; 0 is greedy.
         batch: conversations per forward.
     """
 
@@ -29,38 +31,58 @@ class LocalChat:
         adapter: str | None = None,
         max_new_tokens: int = 128,
         batch: int = 32,
+        temperature: float = 0.0,
     ):
         if adapter is not None and adapter not in getattr(model, "peft_config", {}):
             raise ValueError(f"adapter={adapter!r} is not loaded, only {', '.join(getattr(model, 'peft_config', {}))}")
         self.model, self.processor, self.adapter = model, processor, adapter
-        self.max_new_tokens, self.batch = max_new_tokens, batch
+        self.max_new_tokens, self.batch, self.temperature = max_new_tokens, batch, temperature
         self._verdicts = [_first_token(processor.tokenizer, word) for word in (YES, NO)]
 
     @torch.no_grad()
     def generate(self, conversations: Sequence[Conversation]) -> list[str]:
-        """Greedy replies."""
+        """One reply each, greedy at temperature 0."""
         tokenizer = self.processor.tokenizer
         replies: list[str] = []
-        for inputs in self._batches(conversations):
-            tokens = self.model.generate(
-                **inputs, max_new_tokens=self.max_new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-            )
-            replies += tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        with self._answering():
+            for inputs in self._batches(conversations):
+                tokens = self.model.generate(
+                    **inputs,
+                    max_new_tokens=self.max_new_tokens,
+                    do_sample=self.temperature > 0,
+                    temperature=self.temperature or None,
+                    top_k=None,
+                    top_p=None,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
+                completions = tokens[:, inputs["input_ids"].shape[1] :]
+                replies += tokenizer.batch_decode(completions, skip_special_tokens=True)
         return replies
 
     @torch.no_grad()
     def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
         """P(Yes) / (P(Yes) + P(No)) of the first token."""
         chances: list[float] = []
-        for inputs in self._batches(conversations):
-            logits = self.model(**inputs, logits_to_keep=1).logits[:, -1, self._verdicts]
-            chances += logits.float().softmax(-1)[:, 0].tolist()
+        with self._answering():
+            for inputs in self._batches(conversations):
+                logits = self.model(**inputs, logits_to_keep=1).logits[:, -1, self._verdicts]
+                chances += logits.float().softmax(-1)[:, 0].tolist()
         return chances
 
-    def _batches(self, conversations: Sequence[Conversation]) -> Iterator[dict[str, torch.Tensor]]:
-        if self.adapter is not None:
-            self.model.set_adapter(self.adapter)
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """The model in evaluation mode with this role's adapter, or without any; what was before comes back."""
+        training, adapted = self.model.training, isinstance(self.model, PeftModel)
         self.model.eval()
+        if self.adapter is not None:
+            self.model.set_adapter(self.adapter, inference_mode=True)
+        try:
+            with self.model.disable_adapter() if adapted and self.adapter is None else nullcontext():
+                yield
+        finally:
+            self.model.train(training)
+
+    def _batches(self, conversations: Sequence[Conversation]) -> Iterator[dict[str, torch.Tensor]]:
         left = iter(conversations)
         while chosen := list(islice(left, self.batch)):
             prompts, images = zip(*map(without_images, chosen), strict=True)

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +45,9 @@ class TraceFolder:
 
     def page(self, page: Page) -> dict[str, Any]:
         """A page as a trace refers to it; its screenshot is written once."""
-        buffer = BytesIO()
-        page.image.save(buffer, "PNG")
         name = f"{hashlib.sha256(page.image.tobytes()).hexdigest()[:20]}.png"
         if not (self._screens / name).exists():
-            (self._screens / name).write_bytes(buffer.getvalue())
+            page.image.save(self._screens / name, "PNG")
         return {"id": page.id, "screen": f"screens/{name}", "size": list(page.size)}
 
 
@@ -61,11 +58,11 @@ def read_traces(folder: Path) -> Iterator[dict[str, Any]]:
         ValueError: naming file and line of an episode that cannot be read.
     """
     file = folder / "episodes.jsonl"
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 episode = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file}:{number}: no episode ({error})") from None
             if not isinstance(episode, dict) or not {"episode", "steps", "end"} <= set(episode):
                 raise ValueError(f"{file}:{number}: no episode: episode, steps and end are expected")

@@ -1,15 +1,16 @@
 """Training rows of the three roles: conversations in TRL's columns `prompt`, `completion` and `images`."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from PIL import Image
 
 from setaria.datasets_builders.gui.prompts import Conversation
 
 
 YES, NO = "Yes", "No"
+Split = TypeVar("Split", Dataset, IterableDataset)
 
 
 def training_row(role: str, conversation: Conversation, completion: str, **columns: Any) -> dict[str, Any]:
@@ -40,3 +41,34 @@ def without_images(conversation: Conversation) -> tuple[Conversation, list[Image
 def row_dataset(rows: Iterable[dict[str, Any]]) -> Dataset:
     """Rows as a dataset, images encoded as PNG."""
     return Dataset.from_list(list(rows))
+
+
+def sft_rows(rows: Split, roles: list[str] | None) -> Split:
+    """The rows of some roles, in the columns that SFT takes."""
+    return of_roles(rows, roles).select_columns(["prompt", "completion", "images"])
+
+
+def rollout_rows(rows: Split, roles: list[str] | None) -> Split:
+    """The rows of some roles for reinforcement: the completion becomes `gold_reply`, task and page stay."""
+
+    def gold_reply(completion: list[dict[str, Any]]) -> dict[str, str]:
+        return {"gold_reply": "".join(part["text"] for part in completion[-1]["content"])}
+
+    chosen = of_roles(rows, roles).map(gold_reply, input_columns="completion")
+    return chosen.select_columns(["prompt", "images", "gold_reply", "task", "page"])
+
+
+def of_roles(rows: Split, roles: list[str] | None) -> Split:
+    """The rows of some roles, all without `roles`.
+
+    Raises:
+        ValueError: for rows without a role, and if no row is left.
+    """
+    if "role" not in (rows.column_names or []):
+        raise ValueError(f"the rows have no column 'role', only {', '.join(rows.column_names or [])}")
+    if not roles:
+        return rows
+    chosen = rows.filter(lambda role: role in roles, input_columns="role")
+    if next(iter(chosen), None) is None:
+        raise ValueError(f"there is no row of the roles {', '.join(roles)}")
+    return chosen

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from setaria.datasets_builders.gui.mobile3m import AppGraph
+from setaria.datasets_builders.gui.mobile3m import AppGraph, app_folders, read_app_graph
 from setaria.rewards.gui.actions import Action, action_from_dict, action_to_dict
 
 
@@ -59,10 +59,37 @@ def distances(graph: AppGraph, goal: str) -> dict[str, int]:
     queue = deque([goal])
     while queue:
         page = queue.popleft()
-        for earlier in before.get(page, set()) - set(found):
-            found[earlier] = found[page] + 1
-            queue.append(earlier)
+        for earlier in before.get(page, ()):
+            if earlier not in found:
+                found[earlier] = found[page] + 1
+                queue.append(earlier)
     return found
+
+
+def read_split(folder: Path) -> tuple[dict[str, AppGraph], list[Task]]:
+    """The graphs of a folder by app, and the tasks of its `tasks.jsonl`.
+
+    Raises:
+        ValueError: for a folder without graphs or with two of one app, and a task about an app or a unique page that
+            is not there.
+    """
+    graphs: dict[str, AppGraph] = {}
+    for graph in map(read_app_graph, app_folders(folder)):
+        if graph.app in graphs:
+            raise ValueError(f"{graph.folder}: {graphs[graph.app].folder.name} is a graph of {graph.app} too")
+        graphs[graph.app] = graph
+    if not graphs:
+        raise ValueError(f"{folder}: holds no app in Mobile3M's layout")
+    pages = {app: set(graph.unique_pages) for app, graph in graphs.items()}
+    tasks = read_tasks(folder / "tasks.jsonl")
+    for task in tasks:
+        where = f"{folder / 'tasks.jsonl'}: {task.id}"
+        if task.app not in graphs:
+            raise ValueError(f"{where}: there is no graph of the app {task.app!r}")
+        named = {task.start, task.goal, *(step.page for step in task.steps), *(step.after for step in task.steps)}
+        if missing := named - pages[task.app]:
+            raise ValueError(f"{where}: {min(missing)} is no unique page in the graph of {task.app}")
+    return graphs, tasks
 
 
 def write_tasks(tasks: Iterable[Task], file: Path) -> None:
@@ -78,7 +105,7 @@ def read_tasks(file: Path) -> list[Task]:
         ValueError: naming the file, the line and what is wrong.
     """
     tasks = []
-    with file.open(encoding="utf-8", newline="\n") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 tasks.append(_task(json.loads(line)))

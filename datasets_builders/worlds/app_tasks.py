@@ -23,9 +23,10 @@ SEARCH = ("Search for {topic}.",)
 def app_tasks(app: App, graph: AppGraph, seed: int) -> list[Task]:
     """The tasks of one app in its graph.
 
-    A topic that a search finds is only searched for, so that each task has one shortest way.
+    A topic that a search finds is only searched for, so that each task has one shortest way. The wording is drawn anew
+    for each app: were it the same for the n-th task of all apps, it would tell where a topic is.
     """
-    rng = random.Random(seed)
+    rng = random.Random(f"{seed} {app.name}")
     paths = shortest_paths(graph, graph.root)
     tasks: list[Task] = []
     for section, topics in app.layout.items():
@@ -45,6 +46,7 @@ def write_world(root: Path, apps: int, held_out_apps: int, seed: int = 0) -> Non
             app = generate_app(1000 * seed + number, held_out=split == "held_out")
             graph = read_app_graph(write_app_graph(app, root / split, port=8100 + number))
             tasks += app_tasks(app, graph, seed)
+        (root / split).mkdir(parents=True, exist_ok=True)
         write_tasks(tasks, root / split / "tasks.jsonl")
 
 

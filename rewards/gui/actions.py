@@ -250,7 +250,7 @@ def _unquoted(text: str) -> str:
         except ValueError:
             if len(text) == 1 or not text.endswith('"'):
                 raise ActionError(f"the quote is not closed in {_shown(text)}") from None
-    if re.search(_NEXT_CALL, text):
+    if re.search(_NEXT_CALL, text, re.IGNORECASE):
         raise ActionError(f"more than one action in {_shown(text)}")
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 

@@ -72,6 +72,15 @@ def flat(model) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
+def sharp(model):
+    """The model with attention so sharp that a wrong position shows in the loss."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "q_proj.weight" in name or "k_proj.weight" in name or "embed_tokens" in name:
+                parameter.mul_(20)
+    return model
+
+
 @pytest.fixture(scope="module")
 def processor():
     tokenizer = byte_tokenizer()
@@ -134,12 +143,13 @@ def cross_entropy_by_hand(model, tokenizer, processor, dataset, temperature: flo
 )
 def test_loss_and_gradient_of_the_gold_replies(rows, temperature, tokenizer, processor, build):
     # Equal rewards have no advantage: what is left is ce_coef * L_CE.
-    model = (tiny_qwen2_vl if rows is image_rows else tiny_llama)(tokenizer)
+    model = sharp((tiny_qwen2_vl if rows is image_rows else tiny_llama)(tokenizer))
     expected = cross_entropy_by_hand(model, tokenizer, processor, rows(), temperature)
     expected.backward()
     norm = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
+    model.zero_grad()
 
-    trainer = build(dataset=rows(), ce_coef=0.5, temperature=temperature)
+    trainer = build(dataset=rows(), model=model, ce_coef=0.5, temperature=temperature)
     trainer.train()
     assert history(trainer, "ce_loss")[0] == pytest.approx(expected.item(), abs=1e-5)
     assert history(trainer, "loss")[0] == pytest.approx(0.5 * expected.item(), abs=1e-5)
@@ -396,15 +406,15 @@ def test_the_right_action_is_learnt(tokenizer, build):
 def test_the_judger_alone_turns_a_wavering_generator(tokenizer, build):
     rows = Dataset.from_list([{"prompt": messages("user", "?"), "gold_reply": reply} for reply in ("a", "b")])
 
-    def dislikes_a(replies, rows):
-        return [Attempted(False, True, float(reply == "a")) for reply in replies]
+    def likes_b(replies, rows):
+        return [Attempted(False, True, float(reply != "b")) for reply in replies]
 
     wavering = build(all_right, rows, tiny_llama(tokenizer, hidden_size=64), **LEARNING)
     wavering.train()
-    trainer = build(dislikes_a, rows, wavering.model, ce_coef=0.0, **LEARNING)
+    trainer = build(likes_b, rows, wavering.model, ce_coef=0.0, **{**LEARNING, "learning_rate": 5e-3})
     trainer.train()
     disliked = history(trainer, "rewards/judger/mean")
-    assert sum(disliked[:2]) / 2 < -0.3
+    assert disliked[0] < -0.3
     assert sum(disliked[-3:]) / 3 > -0.05
 
 

@@ -1,0 +1,90 @@
+"""The arms of the experiment: the same tasks and the same seed's models, run with and without going back.
+
+    none         the Generator alone
+    verifier     the rules alone decide
+    judger       the Judger alone decides
+    full         both, on real outcome pages
+    simulated    both, Judger and Reflector trained and shown actions drawn on the page
+    oracle       the Judger knows what is right (upper bound)
+    random       the Judger tosses a coin (lower bound)
+    reinforced   full, Generator and Reflector after stage 2; `reinforced none` the Generator alone
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from setaria.agents.backtrack.gold import GraphGold
+from setaria.agents.backtrack.loop import LoopConfig, Play
+from setaria.agents.backtrack.page_graph import PageGraph
+from setaria.agents.backtrack.roles import Agent, Ask
+from setaria.agents.backtrack.run import run_episodes
+from setaria.agents.backtrack.traces import TraceFolder, read_traces
+from setaria.datasets_builders.gui.tasks import Task, read_split
+from setaria.recipes.backtrack.experiment_stages import Stages
+
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to run the loop: its settings, and the stages whose models play the roles."""
+
+    config: LoopConfig
+    actor: str = "roles"
+    critic: str = "roles"
+
+
+ARMS = {
+    "none": Arm(LoopConfig(verifier=False, judger=False)),
+    "verifier": Arm(LoopConfig(judger=False)),
+    "judger": Arm(LoopConfig(verifier=False)),
+    "full": Arm(LoopConfig()),
+    "simulated": Arm(LoopConfig(simulated=True), critic="roles_simulated"),
+    "oracle": Arm(LoopConfig(), critic="oracle"),
+    "random": Arm(LoopConfig(), critic="random"),
+    "reinforced none": Arm(LoopConfig(verifier=False, judger=False), actor="reinforced"),
+    "reinforced": Arm(LoopConfig(), actor="reinforced"),
+}
+
+
+def run_arm(name: str, stages: Stages) -> list[dict[str, Any]]:
+    """Episodes of an arm on the held-out tasks; those already in its trace are not run again."""
+    arm = ARMS[name]
+    graphs, tasks = read_split(stages.world / "held_out")
+    tasks = chosen_tasks(tasks, stages.config.tasks)
+    trace = TraceFolder(stages.folder / "arms" / name.replace(" ", "_"))
+    golds = {task.id: GraphGold(graphs[task.app], task) for task in tasks}
+    plays = [
+        Play(task, PageGraph(graphs[task.app]), stages.prompts, arm.config, trace, golds[task.id]) for task in tasks
+    ]
+    if set(golds) - trace.finished():
+        for _ in run_episodes(plays, _agent(arm, stages, golds), trace, BATCH):
+            pass
+    return list(read_traces(trace.folder))
+
+
+def chosen_tasks(tasks: Sequence[Task], most: int) -> list[Task]:
+    """At most so many tasks, always the same."""
+    return sorted(random.Random(0).sample(list(tasks), min(most, len(tasks))), key=lambda task: task.id)
+
+
+def _agent(arm: Arm, stages: Stages, golds: dict[str, GraphGold]) -> Agent:
+    actor = stages.chat(arm.actor)
+    if arm.critic == "roles_simulated":
+        critic = stages.chat(arm.critic)
+        return Agent.of_models(actor, critic, critic)
+    agent = Agent.of_models(actor, stages.chat("roles"), actor)
+    if arm.critic == "oracle":
+        return Agent(agent.generator, lambda asks: [_oracle(ask, golds) for ask in asks], agent.reflector)
+    if arm.critic == "random":
+        coin = random.Random(stages.seed)
+        return Agent(agent.generator, lambda asks: [coin.random() for _ in asks], agent.reflector)
+    return agent
+
+
+def _oracle(ask: Ask, golds: dict[str, GraphGold]) -> float:
+    assert ask.attempt is not None
+    return float(golds[ask.task.id].matches(*ask.attempt))

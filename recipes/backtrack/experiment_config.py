@@ -1,0 +1,34 @@
+"""Sizes of the experiment: does going back help an agent in apps it has never seen?"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """Everything that decides a result, apart from the code.
+
+    Attributes:
+        seeds: repetitions; everything but the world is made anew for each.
+        apps: training apps. The generator learns on the first half, its mistakes are collected on the other.
+        held_out_apps: apps with the tasks of the evaluation.
+        tasks: most held-out tasks, drawn with a fixed seed.
+        base_steps, role_steps: steps of SFT, for acting and naming from scratch, and for all roles together.
+        rl_steps: steps of reinforcement with judgment rewards.
+        naming_rows: rows of the grounding task.
+        samples: replies per step that are collected.
+        batch: rows per step of SFT.
+    """
+
+    seeds: int = 3
+    apps: int = 40
+    held_out_apps: int = 8
+    tasks: int = 160
+    base_steps: int = 1200
+    role_steps: int = 800
+    rl_steps: int = 60
+    naming_rows: int = 3000
+    samples: int = 4
+    batch: int = 32
+    learning_rate: float = 2e-3
+    role_learning_rate: float = 1e-3
+    rl_learning_rate: float = 5e-5

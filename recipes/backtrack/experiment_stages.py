@@ -1,0 +1,161 @@
+"""The stages of one seed of the experiment; what is finished is kept in its folder and not repeated.
+
+    base        a model from scratch learns to act and to name what is on a screen
+    collected   its sampled actions in other apps, executed, become judgment and reflection rows
+    roles       the base learns all roles, from real outcome pages; `roles_simulated` from actions drawn on the page
+    reinforced  the roles' model after reinforcement with judgment rewards, its own frozen copy being the Judger
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets, load_from_disk
+from transformers import AutoModelForImageTextToText, PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from setaria.agents.backtrack.collect import CollectConfig, collected_rows, generator_rows, naming_rows
+from setaria.agents.backtrack.local_chat import LocalChat
+from setaria.agents.backtrack.moments import AttemptsAtMoments, moments
+from setaria.datasets_builders.gui.prompts import Prompts
+from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_rows
+from setaria.datasets_builders.gui.tasks import read_split
+from setaria.recipes.backtrack.chats import load_processor
+from setaria.recipes.backtrack.experiment_config import ExperimentConfig
+from setaria.recipes.backtrack.tiny_model import save_tiny_model
+from setaria.recipes.spo.notes_start import quiet_on_cpu
+from setaria.rewards.judgment import JudgmentRewards
+from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
+
+
+LONGEST_REPLY = 24
+
+
+@dataclass
+class Stages:
+    """One seed; `folder` holds its checkpoints and rows, `world` the apps."""
+
+    config: ExperimentConfig
+    world: Path
+    folder: Path
+    seed: int
+
+    def run(self) -> None:
+        """Make everything that is not there yet."""
+        for name in ("base", "collected", "collected_simulated", "roles", "roles_simulated", "reinforced"):
+            if not (self.folder / name / DONE).exists():
+                getattr(self, f"_{name}")(self.folder / name)
+                (self.folder / name / DONE).touch()
+
+    def chat(self, stage: str, temperature: float = 0.0) -> LocalChat:
+        """The model of a stage."""
+        model = AutoModelForImageTextToText.from_pretrained(self.folder / stage)
+        return LocalChat(model, self.processor, max_new_tokens=LONGEST_REPLY, temperature=temperature)
+
+    @cached_property
+    def processor(self):
+        """The processor that all stages share."""
+        return load_processor(str(self.folder / "untrained"))
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The prompts that all stages share."""
+        return Prompts.of_processor("qwen2_vl", self.processor)
+
+    @cached_property
+    def _split(self):
+        return read_split(self.world / "train")
+
+    def _moments(self, half: int) -> list:
+        """Gold steps in the first (0) or second (1) half of the training apps."""
+        graphs, tasks = self._split
+        apps = sorted(graphs)[half::2]
+        return list(moments((task for task in tasks if task.app in apps), graphs))
+
+    def _base(self, folder: Path) -> None:
+        found = self._moments(0)
+        plain = Prompts()
+        texts = [_text(plain.generator(one.task.instruction, one.page, one.done)) for one in found]
+        texts += [plain.write(action, one.page) for one in found for action in one.page.actions]
+        save_tiny_model(self.folder / "untrained", texts, self.seed)
+        self._train("untrained", folder, self._acting(found), self.config.base_steps, self.config.learning_rate)
+
+    def _acting(self, found: list) -> Dataset:
+        """Generator and naming rows of the first half."""
+        graphs = list({moment.graph.app: moment.graph for moment in found}.values())
+        names = naming_rows(graphs, self.config.naming_rows, self.prompts, self.seed)
+        return row_dataset([*generator_rows(found, self.prompts), *names])
+
+    def _collected(self, folder: Path, simulated: bool = False) -> None:
+        config = CollectConfig(
+            samples=self.config.samples, gold_judgments=0.5, seed=self.seed, simulated=simulated
+        )
+        generator = self.chat("base", temperature=1.0)
+        rows = collected_rows(self._moments(1), generator.generate, self.prompts, config)
+        row_dataset(rows).save_to_disk(folder)
+
+    def _collected_simulated(self, folder: Path) -> None:
+        self._collected(folder, simulated=True)
+
+    def _roles(self, folder: Path, collected: str = "collected") -> None:
+        rows = concatenate_datasets(
+            [load_from_disk(str(self.folder / collected)), self._acting(self._moments(0))]
+        )
+        self._train("base", folder, rows, self.config.role_steps, self.config.role_learning_rate)
+
+    def _roles_simulated(self, folder: Path) -> None:
+        self._roles(folder, "collected_simulated")
+
+    def _reinforced(self, folder: Path) -> None:
+        found = self._moments(1)
+        rows = [*generator_rows(found, self.prompts)]
+        attempts = AttemptsAtMoments(found, self.prompts, self.chat("roles"))
+        trainer = JudgmentGRPOTrainer(
+            str(self.folder / "roles"),
+            JudgmentRewards(attempts).functions,
+            JudgmentGRPOConfig(
+                output_dir=str(folder),
+                max_steps=self.config.rl_steps,
+                learning_rate=self.config.rl_learning_rate,
+                per_device_train_batch_size=32,
+                num_generations=8,
+                max_completion_length=LONGEST_REPLY,
+                **quiet_on_cpu(self.seed) | {"logging_strategy": "steps", "logging_steps": 5},
+            ),
+            train_dataset=rollout_rows(row_dataset(rows), ["generator"]),
+            processing_class=self.processor,
+        )
+        self._finish(trainer, folder)
+
+    def _train(self, start: str, folder: Path, rows: Dataset, steps: int, learning_rate: float) -> None:
+        trainer = SFTTrainer(
+            str(self.folder / start),
+            SFTConfig(
+                output_dir=str(folder),
+                max_steps=steps,
+                learning_rate=learning_rate,
+                lr_scheduler_type="linear",
+                warmup_steps=50,
+                adam_beta2=0.98,
+                per_device_train_batch_size=self.config.batch,
+                max_length=None,
+                **quiet_on_cpu(self.seed) | {"logging_strategy": "steps", "logging_steps": 50},
+            ),
+            train_dataset=sft_rows(rows, None),
+            processing_class=self.processor,
+        )
+        self._finish(trainer, folder)
+
+    def _finish(self, trainer: Any, folder: Path) -> None:
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        trainer.save_model(str(folder))
+        trainer.state.save_to_json(str(folder / "trainer_state.json"))
+
+
+DONE = "done"
+
+
+def _text(conversation: list[dict[str, Any]]) -> str:
+    return "".join(part["text"] for turn in conversation for part in turn["content"] if part["type"] == "text")

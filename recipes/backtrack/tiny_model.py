@@ -1,0 +1,72 @@
+"""A vision-language model from scratch that is small enough to learn the apps world on one CPU core.
+
+Our choices, each found by trying: the rest of an action after its reference, with its box, is one token, since copying
+a box number by number does not emerge within minutes at this size; weights start five times as large as usual, which
+suits width 96; images are 96 x 160 pixels, 60 tokens.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from setaria.datasets_builders.gui.prompts import GENERATE, JUDGE, NAME, REFLECT
+from setaria.models.qwen_vl import ImageOnlyQwenVLProcessor, image_only_processor
+from setaria.models.tiny import tiny_qwen2_vl, trained_tokenizer
+
+
+PIECES = (
+    r"</ref><box>\[\d+,\d+\]\[\d+,\d+\]</box>\S*",  # the end of an action on an element
+    r"[a-z]+\(<ref>",  # its beginning
+    r"scroll\(<box>\[\d+,\d+\]\[\d+,\d+\]</box>,[a-z]+\)",
+    r"\d+",
+    r"[^\W\d_]+",
+    r"\s",
+    r"[^\w\s]+",
+    r"_",
+)
+WIDTH, LAYERS, HEADS = 96, 3, 4
+PATCH, MERGE = 8, 2
+IMAGE_PIXELS = 96 * 176  # at most; a 9:16 screen becomes 96 x 160
+INITIAL_SPREAD = 0.1
+
+
+def save_tiny_model(folder: Path, texts: Iterable[str], seed: int) -> ImageOnlyQwenVLProcessor:
+    """Write an untrained model, and its processor with a tokenizer for `texts`; returns the processor."""
+    questions = [GENERATE, JUDGE, REFLECT, NAME]
+    tokenizer = trained_tokenizer([*questions * 100, *texts], vocabulary=2048, pieces="|".join(PIECES))
+    per_axis = WIDTH // HEADS // 6
+    model = tiny_qwen2_vl(
+        tokenizer,
+        seed,
+        text={
+            "hidden_size": WIDTH,
+            "intermediate_size": 3 * WIDTH,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "num_key_value_heads": HEADS,
+            "initializer_range": INITIAL_SPREAD,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [per_axis, per_axis, WIDTH // HEADS // 2 - 2 * per_axis],
+            },
+        },
+        vision={
+            "depth": 2,
+            "embed_dim": WIDTH // 2,
+            "hidden_size": WIDTH,
+            "num_heads": HEADS,
+            "patch_size": PATCH,
+            "spatial_merge_size": MERGE,
+            "initializer_range": INITIAL_SPREAD,
+        },
+    )
+    unit = PATCH * MERGE
+    processor = image_only_processor(
+        tokenizer,
+        patch_size=PATCH,
+        merge_size=MERGE,
+        size={"shortest_edge": 4 * unit * unit, "longest_edge": IMAGE_PIXELS},
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return processor
