@@ -33,13 +33,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     spo.add_argument("--quick", action="store_true", help="minutes instead of an hour; the numbers mean nothing")
     spo.set_defaults(run_study=run_spo)
+    backtrack = studies.add_parser(
+        "backtrack",
+        help="a GUI agent in unknown apps with and without going back",
+        description="Trains a small vision-language model per seed and runs it on held-out tasks. Finished "
+        "stages and episodes in --output are kept: run again to go on, or to add seeds.",
+        allow_abbrev=False,
+    )
+    backtrack.add_argument("--output", type=Path, default=Path("runs/lab_backtrack"), help="default: %(default)s")
+    backtrack.add_argument("--seeds", type=int, default=3, help="default: 3")
+    backtrack.add_argument("--jobs", type=int, default=3, help="seeds side by side; default: 3")
+    backtrack.add_argument("--quick", action="store_true", help="minutes instead of an hour; the numbers mean nothing")
+    backtrack.set_defaults(run_study=run_backtrack)
 
 
 def run(args: Namespace) -> int:
     """Run the study and return the exit code."""
     try:
         args.run_study(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"setaria lab {args.study}: {error}", file=sys.stderr)
         return 2
     return 0
@@ -68,3 +80,21 @@ def run_spo(args: Namespace) -> None:
     console = Console()
     console.print(write_report(records, config, args.output, args.matched_kl))
     console.print(f"with deviations, alarms and every checkpoint: {args.output}/lab.md, lab.png, lab.json")
+
+
+def run_backtrack(args: Namespace) -> None:
+    """Run what is missing of the study of going back and print its table."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from setaria.recipes.backtrack.lab import run_lab
+    from setaria.recipes.backtrack.lab_config import LabConfig
+
+    config = LabConfig().quick() if args.quick else LabConfig()
+    console = Console()
+    run_lab(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
+    console.print(Markdown((args.output / "report.md").read_text(encoding="utf-8")))
+    console.print(f"every episode: setaria trace view {args.output}/seed0/arms/full")

@@ -46,8 +46,8 @@ class Gold(Protocol):
     def matches(self, page: Page, action: Action, outcome: Outcome) -> bool:
         """Whether an action was right."""
 
-    def reached(self, page: Page) -> bool:
-        """Whether an episode that ends on this page was a success."""
+    def reached(self, page: Page) -> bool | None:
+        """Whether an episode that ends on this page was a success; None where that is not known."""
 
 
 @dataclass(frozen=True)

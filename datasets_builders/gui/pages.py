@@ -1,7 +1,7 @@
 """A page: what a GUI agent observes. And when two pages are the same one."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from setaria.rewards.gui.actions import Action
 
 
 MOST_PIXELS = 40_000_000
+SCREENSHOTS_KEPT = 128
 SAME_LINES = 0.5
 SAME_PIXELS = 0.3
 
@@ -30,24 +31,18 @@ class Page:
     screenshot: Path | Image.Image = field(repr=False)
     xml: str = field(default="", repr=False)
 
-    @cached_property
+    @property
     def image(self) -> Image.Image:
-        """The screenshot in RGB, read once.
+        """The screenshot in RGB; of those read from files, the last ones are kept.
 
         Raises:
             ValueError: naming the file, for one that is no image, is cut off or too large.
         """
         if isinstance(self.screenshot, Image.Image):
             return self.screenshot.convert("RGB")
-        try:
-            with Image.open(self.screenshot) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise ValueError(f"{image.size} pixels, at most {MOST_PIXELS} are read")
-                return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{self.screenshot}: no screenshot ({error})") from None
+        return _read_screenshot(self.screenshot)
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.image.size
@@ -90,3 +85,14 @@ def pixel_difference(one: Page, other: Page) -> float:
     """Share of unequal array elements (per channel, exact); 1 for images of different sizes."""
     pixels, others = np.asarray(one.image), np.asarray(other.image)
     return float(np.mean(pixels != others)) if pixels.shape == others.shape else 1.0
+
+
+@lru_cache(SCREENSHOTS_KEPT)
+def _read_screenshot(file: Path) -> Image.Image:
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.size} pixels, at most {MOST_PIXELS} are read")
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file}: no screenshot ({error})") from None

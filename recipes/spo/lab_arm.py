@@ -9,9 +9,10 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
+from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.recipes.spo.lab_config import Arm, LabConfig
 from setaria.recipes.spo.lab_policy import sample_policy, win_rate
-from setaria.recipes.spo.notes_start import Start, quiet_on_cpu
+from setaria.recipes.spo.notes_start import Start
 from setaria.trainers import OverOptimizationMonitor, SPOConfig, SPOTrainer
 from setaria.trainers.monitor_config import MonitorConfig
 

@@ -16,6 +16,7 @@ from trl import SFTConfig, SFTTrainer
 from setaria.datasets_builders.worlds.notes import build_tokenizer, label_pairs, prompt_dataset, sft_dataset
 from setaria.datasets_builders.worlds.replies import sample_replies
 from setaria.models.tiny import tiny_llama
+from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.recipes.spo.lab_config import LabConfig
 
 
@@ -78,18 +79,3 @@ def _fine_tuned(tokenizer: PreTrainedTokenizerBase, seed: int, config: LabConfig
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return model
-
-
-def quiet_on_cpu(seed: int) -> dict[str, Any]:
-    """Training arguments of a small run that shows and saves nothing."""
-    return {
-        "use_cpu": True,
-        "bf16": False,
-        "activation_checkpointing": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "disable_tqdm": True,
-        "weight_decay": 0.0,
-        "seed": seed,
-    }

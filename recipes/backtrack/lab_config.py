@@ -1,10 +1,10 @@
-"""Sizes of the experiment: does going back help an agent in apps it has never seen?"""
+"""Sizes of the lab: does going back help an agent in apps it has never seen?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class LabConfig:
     """Everything that decides a result, apart from the code.
 
     Attributes:
@@ -28,7 +28,22 @@ class ExperimentConfig:
     rl_steps: int = 60
     naming_rows: int = 3000
     samples: int = 4
-    batch: int = 32
+    batch: int = 24
     learning_rate: float = 2e-3
     role_learning_rate: float = 1e-3
     rl_learning_rate: float = 5e-5
+
+    def quick(self) -> "LabConfig":
+        """Everything once, in minutes; nothing is learned."""
+        return replace(
+            self,
+            apps=2,
+            held_out_apps=1,
+            tasks=6,
+            base_steps=4,
+            role_steps=4,
+            rl_steps=2,
+            naming_rows=40,
+            samples=1,
+            batch=8,
+        )

@@ -1,11 +1,13 @@
-"""The stages of one seed of the experiment; what is finished is kept in its folder and not repeated.
+"""The stages of one seed of the lab; what is finished is kept in its folder and not repeated.
 
-    base        a model from scratch learns to act and to name what is on a screen
-    collected   its sampled actions in other apps, executed, become judgment and reflection rows
-    roles       the base learns all roles, from real outcome pages; `roles_simulated` from actions drawn on the page
-    reinforced  the roles' model after reinforcement with judgment rewards, its own frozen copy being the Judger
+base        a model from scratch learns to act and to name what is on a screen
+collected   its sampled actions in other apps, executed, become judgment and reflection rows
+roles       the base learns all roles, from real outcome pages; `roles_simulated` from actions drawn on the page
+reinforced  the roles' model after reinforcement with judgment rewards, its own frozen copy being the Judger
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,31 +24,34 @@ from setaria.datasets_builders.gui.prompts import Prompts
 from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_rows
 from setaria.datasets_builders.gui.tasks import read_split
 from setaria.recipes.backtrack.chats import load_processor
-from setaria.recipes.backtrack.experiment_config import ExperimentConfig
+from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.tiny_model import save_tiny_model
-from setaria.recipes.spo.notes_start import quiet_on_cpu
+from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.rewards.judgment import JudgmentRewards
 from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
 
 
 LONGEST_REPLY = 24
+DONE = "done"
 
 
 @dataclass
 class Stages:
     """One seed; `folder` holds its checkpoints and rows, `world` the apps."""
 
-    config: ExperimentConfig
+    config: LabConfig
     world: Path
     folder: Path
     seed: int
 
-    def run(self) -> None:
+    def run(self, report: Callable[[str], None] = print) -> None:
         """Make everything that is not there yet."""
         for name in ("base", "collected", "collected_simulated", "roles", "roles_simulated", "reinforced"):
             if not (self.folder / name / DONE).exists():
+                began = time.monotonic()
                 getattr(self, f"_{name}")(self.folder / name)
                 (self.folder / name / DONE).touch()
+                report(f"seed {self.seed}, {name}: {time.monotonic() - began:.0f} s")
 
     def chat(self, stage: str, temperature: float = 0.0) -> LocalChat:
         """The model of a stage."""
@@ -88,9 +93,7 @@ class Stages:
         return row_dataset([*generator_rows(found, self.prompts), *names])
 
     def _collected(self, folder: Path, simulated: bool = False) -> None:
-        config = CollectConfig(
-            samples=self.config.samples, gold_judgments=0.5, seed=self.seed, simulated=simulated
-        )
+        config = CollectConfig(samples=self.config.samples, gold_judgments=0.5, seed=self.seed, simulated=simulated)
         generator = self.chat("base", temperature=1.0)
         rows = collected_rows(self._moments(1), generator.generate, self.prompts, config)
         row_dataset(rows).save_to_disk(folder)
@@ -99,9 +102,7 @@ class Stages:
         self._collected(folder, simulated=True)
 
     def _roles(self, folder: Path, collected: str = "collected") -> None:
-        rows = concatenate_datasets(
-            [load_from_disk(str(self.folder / collected)), self._acting(self._moments(0))]
-        )
+        rows = concatenate_datasets([load_from_disk(str(self.folder / collected)), self._acting(self._moments(0))])
         self._train("base", folder, rows, self.config.role_steps, self.config.role_learning_rate)
 
     def _roles_simulated(self, folder: Path) -> None:
@@ -152,9 +153,6 @@ class Stages:
         trainer.train()
         trainer.save_model(str(folder))
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
-
-
-DONE = "done"
 
 
 def _text(conversation: list[dict[str, Any]]) -> str:

@@ -1,13 +1,13 @@
-"""The arms of the experiment: the same tasks and the same seed's models, run with and without going back.
+"""The arms of the lab: the same tasks and the same seed's models, run with and without going back.
 
-    none         the Generator alone
-    verifier     the rules alone decide
-    judger       the Judger alone decides
-    full         both, on real outcome pages
-    simulated    both, Judger and Reflector trained and shown actions drawn on the page
-    oracle       the Judger knows what is right (upper bound)
-    random       the Judger tosses a coin (lower bound)
-    reinforced   full, Generator and Reflector after stage 2; `reinforced none` the Generator alone
+none         the Generator alone
+verifier     the rules alone decide
+judger       the Judger alone decides
+full         both, on real outcome pages
+simulated    both, Judger and Reflector trained and shown actions drawn on the page
+oracle       the Judger knows what is right (upper bound)
+random       the Judger tosses a coin (lower bound)
+reinforced   full, Generator and Reflector after stage 2; `reinforced none` the Generator alone
 """
 
 import random
@@ -22,7 +22,7 @@ from setaria.agents.backtrack.roles import Agent, Ask
 from setaria.agents.backtrack.run import run_episodes
 from setaria.agents.backtrack.traces import TraceFolder, read_traces
 from setaria.datasets_builders.gui.tasks import Task, read_split
-from setaria.recipes.backtrack.experiment_stages import Stages
+from setaria.recipes.backtrack.lab_stages import Stages
 
 
 BATCH = 64
