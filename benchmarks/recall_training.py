@@ -25,6 +25,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from setaria.models.induction import add_induction
+
 
 KEYS, VALUES, FILLERS = 512, 64, 63
 ASK = KEYS + VALUES + FILLERS  # the last token; ids run keys, values, fillers
@@ -104,39 +106,8 @@ def build_model() -> LlamaForCausalLM:
     model = LlamaForCausalLM(config)
     with torch.no_grad():
         model.model.embed_tokens.weight.normal_(0, config.hidden_size**-0.5)
-        for layer in model.model.layers:
-            layer.self_attn.o_proj.weight.mul_(OUTPUT_SCALE)
-            layer.mlp.down_proj.weight.mul_(OUTPUT_SCALE)
-        add_induction(model)
+    add_induction(model.model.embed_tokens, model.model.layers, ROPE_THETA, OUTPUT_SCALE)
     return model
-
-
-def add_induction(model: LlamaForCausalLM) -> None:
-    """Write the circuit into the first key head of layers 0 and 1.
-
-    Layer 0: the key is one vector for all tokens, and the queries of its heads are that vector rotated by one position
-    backwards: each token attends to the one before, and copies what is read there to directions `copied`. Layer 1:
-    keys are read from `copied`, queries from what was copied, in the slowly rotating channels, which hardly depend on
-    the distance: a token attends to where it stood before, one place on, and passes on what stands there.
-    """
-    first, second = (model.model.layers[index].self_attn for index in (0, 1))
-    half = first.head_dim // 2
-    frequencies = ROPE_THETA ** (-torch.arange(half) / half)
-    read, copied, passed = torch.linalg.qr(torch.randn(128, 96))[0].T.split(32)
-
-    model.model.embed_tokens.weight[:, 0] = 0.5  # the same in all tokens
-    fast = (frequencies > 1e-2).float()
-    first.k_proj.weight[:32, 0] = torch.cat((fast, torch.zeros(half)))
-    for head in range(2):
-        rotated = torch.cat((fast * frequencies.cos(), -fast * frequencies.sin()))
-        first.q_proj.weight[32 * head : 32 * head + 32, 0] = rotated
-    first.v_proj.weight[:32] = read
-    first.o_proj.weight[:, :32] = OUTPUT_SCALE * copied.T
-
-    slow = 2.0 * (torch.cat((frequencies, frequencies)) < 3e-3)[:, None]
-    second.q_proj.weight[:32], second.k_proj.weight[:32] = slow * read, slow * copied
-    second.v_proj.weight[:32] = passed
-    second.o_proj.weight[:, :32] = OUTPUT_SCALE * passed.T
 
 
 def train(model: LlamaForCausalLM, generator: torch.Generator) -> int:

@@ -9,6 +9,7 @@ from importlib import import_module
 
 
 COMMANDS = {
+    "build": "write the data that a method is trained on",
     "check": "check data before training: double BOS, missing EOS, truncation and more",
     "demo": "run everything once on a small generated world, on a CPU",
     "env": "versions, devices and what is missing on this machine",

@@ -22,6 +22,7 @@ from setaria.recipes.preflight import BadArgument, check_arguments
 
 METHODS = {
     "backtrack-rl": "setaria.recipes.backtrack.rl",
+    "backtrack-rl-tools": "setaria.recipes.backtrack.rl_tools",
     "backtrack-sft": "setaria.recipes.backtrack.sft",
     "spo": "setaria.recipes.spo.train",
 }

@@ -4,6 +4,8 @@ Torchvision has no build beside the CPU build of torch, and its absence stops `A
 checkpoint although images need only Pillow and NumPy.
 """
 
+from importlib.resources import files
+
 from transformers import PreTrainedTokenizerBase, Qwen2VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -25,3 +27,12 @@ def image_only_processor(tokenizer: PreTrainedTokenizerBase, **image_options) ->
     return ImageOnlyQwenVLProcessor(
         Qwen2VLImageProcessorPil(**image_options), tokenizer, chat_template=tokenizer.chat_template
     )
+
+
+def tool_chat_template() -> str:
+    """Qwen3-VL's chat template, which writes tools, calls and images in their results, as the installed TRL knows it.
+
+    TRL reads calls of tools only out of templates that it knows to the letter. Those of Qwen2-VL and Qwen2.5-VL have
+    no tools.
+    """
+    return (files("trl") / "chat_templates" / "qwen3_vl.jinja").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """From-scratch tiny models and tokenizers: seeded random weights, nothing downloaded.
 
 They exist so that every trainer, recipe and hook can be run on a bare CPU machine in seconds through the same
-classes as the large models: a byte-level ChatML tokenizer, a Llama and a Qwen2-VL.
+classes as the large models: a byte-level ChatML tokenizer, a Llama, a Qwen2-VL and a Qwen3-VL.
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
 )
 
 
@@ -105,7 +107,11 @@ def tiny_llama(tokenizer: PreTrainedTokenizerBase, seed: int = 0, **overrides) -
 
 
 def tiny_qwen2_vl(
-    tokenizer: PreTrainedTokenizerBase, seed: int = 0, text: dict | None = None, vision: dict | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int = 0,
+    text: dict | None = None,
+    vision: dict | None = None,
+    tied: bool = False,
 ) -> Qwen2VLForConditionalGeneration:
     """Qwen2-VL with seeded random float32 weights, by default 2 text layers and 1 vision block of width 16.
 
@@ -113,6 +119,7 @@ def tiny_qwen2_vl(
 
     Args:
         text, vision: fields of the text and of the vision configuration that differ.
+        tied: whether the output layer is the embedding, with which a small model learns to copy much sooner.
     """
     config = Qwen2VLConfig(
         text_config={
@@ -144,9 +151,63 @@ def tiny_qwen2_vl(
         video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
         vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
         vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
     )
     return _seeded(lambda: Qwen2VLForConditionalGeneration(config), seed)
+
+
+def tiny_qwen3_vl(
+    tokenizer: PreTrainedTokenizerBase, seed: int = 0, text: dict | None = None, vision: dict | None = None
+) -> Qwen3VLForConditionalGeneration:
+    """Qwen3-VL with seeded random float32 weights, by default 2 text layers and 1 vision block of width 16.
+
+    Images come from `setaria.models.qwen_vl.image_only_processor`, a template for tools from `tool_chat_template`
+    there.
+
+    Args:
+        text, vision: fields of the text and of the vision configuration that differ.
+    """
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "max_position_embeddings": 2048,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [2, 1, 1],
+                "mrope_interleaved": True,
+            },
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            **(text or {}),
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "out_hidden_size": 16,
+            "num_heads": 2,
+            "patch_size": 4,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "deepstack_visual_indexes": [0],
+            "num_position_embeddings": 64,
+            **(vision or {}),
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    return _seeded(lambda: Qwen3VLForConditionalGeneration(config), seed)
 
 
 def _seeded(build, seed: int):

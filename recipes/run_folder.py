@@ -55,6 +55,8 @@ def resolved_config(*dataclasses: Any) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for one in dataclasses:
         config |= one.to_dict() if hasattr(one, "to_dict") else vars(one)
+    if config.get("steps_per_generation") is not None:
+        config.pop("generation_batch_size")  # GRPO takes one of the two and fills in the other
     return {key: _plain(value) for key, value in config.items() if not key.endswith("_token") or key == "pad_token"}
 
 

@@ -106,11 +106,11 @@ def test_no_folder_shadows_the_namespace():
 
 def test_data_files_are_packaged():
     patterns = packaging()["package-data"]
-    for folder in ("accelerate_configs", "recipes/spo"):
-        package = "setaria." + folder.replace("/", ".")
-        covered = {file for pattern in patterns[package] for file in (ROOT / folder).glob(pattern)}
-        files = {file for file in (ROOT / folder).iterdir() if file.is_file() and file.suffix not in (".py", ".typed")}
-        assert files and files <= covered
+    for package in packages_on_disk():
+        folder = ROOT / package.removeprefix("setaria.").replace(".", "/")
+        files = {file for file in folder.iterdir() if file.is_file() and file.suffix not in (".py", ".typed")}
+        covered = {file for pattern in patterns.get(package, []) for file in folder.glob(pattern)}
+        assert files <= covered, f"{package}: {files - covered}"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "accelerate_configs").glob("*.yaml")), ids=lambda file: file.stem)

@@ -88,8 +88,8 @@ def collected_rows(
     asked = [prompts.generator(moment.task.instruction, moment.page, moment.done) for moment in found]
     replies = [predict(asked) for _ in range(config.samples)]
     count = 0
-    for number, moment in enumerate(found):
-        actions = _distinct(moment, [reply[number] for reply in replies], prompts)
+    for moment, *said in zip(found, *replies, strict=True):
+        actions = _distinct(moment, said, prompts)
         for row in _rows_of(moment, actions, prompts, config, rng):
             count += 1
             yield row
@@ -106,7 +106,8 @@ def _rows_of(
     outcomes = {action: moment.execute(action) for action in actions}
     judged = dict(outcomes)
     if rng.random() < config.gold_judgments:
-        judged[moment.action] = moment.execute(moment.action)
+        written = prompts.read(prompts.write(moment.action, page), page)  # boxes rounded as in replies
+        judged[written] = moment.execute(written)
     for action, outcome in judged.items():
         verdict = YES if gold.matches(page, action, outcome) else NO
         after = draw_action(page, action) if config.simulated else outcome.page

@@ -11,7 +11,7 @@ from setaria.rewards.gui.actions import Action, Complete
 
 @dataclass
 class GraphGold:
-    """What is right for a task in a graph: whatever comes closer to the goal, by any way."""
+    """What is right for a task in a graph: whatever comes closer to the goal, by any way, and the task's own way."""
 
     graph: AppGraph
     task: Task
@@ -30,9 +30,11 @@ class GraphGold:
         return next(right, None)
 
     def matches(self, page: Page, action: Action, outcome: Outcome) -> bool:
-        """Whether an action was right: it came closer to the goal, or said so there."""
+        """Whether an action was right: it came closer to the goal or along the task's way, or said so at the goal."""
         if isinstance(action, Complete):
             return action.success and page.id == self.task.goal
+        if any((step.page, step.after) == (page.id, outcome.page.id) for step in self.task.steps):
+            return True
         return self._left(outcome.page.id) < self._left(page.id)
 
     def reached(self, page: Page) -> bool:

@@ -53,6 +53,7 @@ class LocalChat:
                     temperature=self.temperature or None,
                     top_k=None,
                     top_p=None,
+                    repetition_penalty=1.0,
                     pad_token_id=tokenizer.pad_token_id,
                 )
                 completions = tokens[:, inputs["input_ids"].shape[1] :]
@@ -72,15 +73,23 @@ class LocalChat:
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """The model in evaluation mode with this role's adapter, or without any; what was before comes back."""
-        training, adapted = self.model.training, isinstance(self.model, PeftModel)
-        self.model.eval()
-        if self.adapter is not None:
-            self.model.set_adapter(self.adapter, inference_mode=True)
+        model = self.model
+        modes = [(module, module.training) for module in model.modules()]
+        trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        active = model.active_adapter if isinstance(model, PeftModel) else None
+        model.eval()
         try:
-            with self.model.disable_adapter() if adapted and self.adapter is None else nullcontext():
+            if self.adapter is not None:
+                model.set_adapter(self.adapter, inference_mode=True)
+            with model.disable_adapter() if active is not None and self.adapter is None else nullcontext():
                 yield
         finally:
-            self.model.train(training)
+            if self.adapter is not None:
+                model.set_adapter(active, inference_mode=True)
+            for parameter, flag in trainable:
+                parameter.requires_grad_(flag)
+            for module, mode in modes:
+                module.training = mode
 
     def _batches(self, conversations: Sequence[Conversation]) -> Iterator[dict[str, torch.Tensor]]:
         left = iter(conversations)

@@ -28,6 +28,7 @@ from setaria.rewards.gui.actions import Action, ActionError, Complete, Wait, act
 
 Episode: TypeAlias = Generator[Ask, Answer, dict[str, Any]]
 NOT_VERIFIED = Verdict(False)
+NOT_UNDONE = "could not be undone"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Attempt:
     accepted: bool = False
     gold_match: bool | None = None
 
+    @property
+    def executed(self) -> bool:
+        """Whether there is something to be undone."""
+        return self.outcome is not None and not isinstance(self.action, Complete | Wait)
+
 
 @dataclass
 class Step:
@@ -115,14 +121,15 @@ class Play:
                     end = f"no action: {attempts[-1].error}"
                     break
                 self.done.append(action)
-                stood[page.id, action] += 1
                 if isinstance(action, Complete):
                     end = "complete"
                     break
-                if stood[page.id, action] >= self.config.repeats:
+                stood[page.id, action] += 1
+                again = stood[page.id, action] >= self.config.repeats
+                page = self.environment.observe()
+                if again:
                     end = "the same action again and again on one page"
                     break
-                page = self.environment.observe()
         except EnvironmentLost as error:
             end = f"environment lost: {error}"
         return {
@@ -140,23 +147,27 @@ class Play:
         }
 
     def _step(self, page: Page, attempts: list[Attempt]) -> Generator[Ask, Answer, None]:
-        """Fill in the attempts at one step; the last one stands, and the environment is left after it."""
+        """Fill in the attempts at one step; the last one stands, and the environment is left after it.
+
+        An action that cannot be undone stands too: another one is for the page that was left.
+        """
         backtracking = self.config.verifier or self.config.judger
         token = self.environment.snapshot()
         for _ in range(1 + self.config.reflections * backtracking):
-            if attempts:
-                self.environment.restore(token)
+            if attempts and attempts[-1].executed and not self.environment.restore(token):
+                attempts[-1].error = "; ".join(filter(None, (attempts[-1].error, NOT_UNDONE)))
+                break
             yield from self._attempt(page, attempts)
             if attempts[-1].accepted:
                 break
 
     def _attempt(self, page: Page, attempts: list[Attempt]) -> Generator[Ask, Answer, None]:
         """Add one attempt; whatever happens to the environment, it is on record."""
-        instruction, config, before = self.task.instruction, self.config, attempts[:]
-        tried = [attempt.action for attempt in before if attempt.action]
+        instruction, config = self.task.instruction, self.config
+        before = [attempt.action for attempt in attempts]
         if before:
-            shown = self._shown(page, before[-1])
-            conversation = self.prompts.reflector(instruction, page, self.done, tried, shown)
+            tried = [action for action in before if action]
+            conversation = self.prompts.reflector(instruction, page, self.done, tried, self._shown(page, attempts))
         else:
             conversation = self.prompts.generator(instruction, page, self.done)
         role: Role = "reflector" if before else "generator"
@@ -171,10 +182,10 @@ class Play:
         attempt.outcome = outcome = self._execute(page, action)
         if self.gold:
             attempt.gold_match = self.gold.matches(page, action, outcome)
-        if action in tried:
-            attempt.error = f"repeats attempt {tried.index(action) + 1}"
+        if action in before:
+            attempt.error = f"repeats attempt {before.index(action) + 1}"
             return
-        seen = Outcome(self._shown(page, attempt), True, True) if config.simulated else outcome
+        seen = Outcome(self._shown(page, attempts), True, True) if config.simulated else outcome
         attempt.verdict = verify(page, action, seen)
         if config.judger and (attempt.verdict.passed or not config.verifier or config.judge_all):
             conversation = self.prompts.judger(instruction, page, self.done, action, seen.page)
@@ -189,11 +200,12 @@ class Play:
             return Outcome(page, True, False)
         return self.environment.execute(action)
 
-    def _shown(self, page: Page, attempt: Attempt) -> Page:
-        """The outcome page of an attempt as the models are shown it; the page itself where nothing was done."""
-        if attempt.action is None or attempt.outcome is None:
-            return page
-        return draw_action(page, attempt.action) if self.config.simulated else attempt.outcome.page
+    def _shown(self, page: Page, attempts: list[Attempt]) -> Page:
+        """The outcome page of the last action as the models are shown it; the page itself where there was none."""
+        for attempt in reversed(attempts):
+            if attempt.action and attempt.outcome:
+                return draw_action(page, attempt.action) if self.config.simulated else attempt.outcome.page
+        return page
 
     def _recorded(self, step: Step) -> dict[str, Any]:
         gold = self.gold.action(step.page) if self.gold else None

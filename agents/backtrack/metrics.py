@@ -1,7 +1,7 @@
 """What traces say about an agent, with bootstrap intervals over episodes.
 
 success                       share of episodes that end on the goal page, by any way
-task both, task iou, task text   share of successful episodes all of whose steps match (`rewards.gui.mobile3m`)
+task both, task iou, task text   share of episodes that succeed and all of whose steps match (`rewards.gui.mobile3m`)
 step iou, step text           mean over steps of the action that stood
 detection precision, recall   of wrong first attempts, by Verifier and Judger together
 repaired, unrepaired, broken, false alarm, unnoticed, right   shares of steps (`trace_counts`)
@@ -39,14 +39,22 @@ def measure(episodes: Iterable[dict[str, Any]], seed: int = 0) -> dict[str, Inte
 
 
 def success_gain(episodes: Iterable[dict[str, Any]], others: Iterable[dict[str, Any]], seed: int = 0) -> Interval:
-    """Success of one run minus that of another on the episodes that both have, drawn in pairs."""
-    success = {episode["episode"]: bool(episode["end"]["success"]) for episode in episodes}
-    other = {episode["episode"]: bool(episode["end"]["success"]) for episode in others}
+    """Success of one run minus that of another on the episodes whose success both know, drawn in pairs.
+
+    Raises:
+        ValueError: if there is no such episode.
+    """
+    success, other = _successes(episodes), _successes(others)
     gains = np.array([float(success[name]) - float(other[name]) for name in sorted(set(success) & set(other))])
     if not len(gains):
-        raise ValueError("the runs have no episode in common")
+        raise ValueError("the runs have no episode in common whose success is known")
     drawn = np.random.default_rng(seed).choice(gains, (RESAMPLES, len(gains))).mean(1)
     return Interval(float(gains.mean()), *map(float, np.percentile(drawn, (2.5, 97.5))))
+
+
+def _successes(episodes: Iterable[dict[str, Any]]) -> dict[str, bool]:
+    ends = {episode["episode"]: episode["end"]["success"] for episode in episodes}
+    return {name: success for name, success in ends.items() if success is not None}
 
 
 def _counts(episode: dict[str, Any]) -> dict[str, float]:

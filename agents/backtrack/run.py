@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 from setaria.agents.backtrack.loop import Episode, Play
@@ -15,24 +15,30 @@ def run_episodes(plays: Iterable[Play], agent: Agent, trace: TraceFolder, batch:
 
     Args:
         batch: how many episodes run side by side.
+
+    Raises:
+        ValueError: for a batch of none, and if a role returns more or fewer answers than it was asked questions.
     """
+    if batch < 1:
+        raise ValueError(f"batch={batch}: at least 1")
     finished = trace.finished()
-    waiting = (play.episode() for play in plays if play.task.id not in finished)
-    live: list[tuple[Episode, Ask]] = []
+    waiting = ((play.episode(), None) for play in plays if play.task.id not in finished)
+    answered: list[tuple[Episode, Answer | None]] = []
     while True:
-        for episode in islice(waiting, batch - len(live)):
-            live.append((episode, next(episode)))
-        if not live:
-            return
-        answers = _answers(agent, [ask for _, ask in live])
-        going_on = []
-        for (episode, _), answer in zip(live, answers, strict=True):
+        live: list[Episode] = []
+        asks: list[Ask] = []
+        for episode, answer in chain(answered, waiting):
             try:
-                going_on.append((episode, episode.send(answer)))
+                asks.append(episode.send(answer) if answer else next(episode))
+                live.append(episode)
             except StopIteration as end:
                 trace.add(end.value)
                 yield end.value
-        live = going_on
+            if len(live) == batch:
+                break
+        if not live:
+            return
+        answered = list(zip(live, _answers(agent, asks), strict=True))
 
 
 def _answers(agent: Agent, asks: list[Ask]) -> list[Answer]:
@@ -44,6 +50,8 @@ def _answers(agent: Agent, asks: list[Ask]) -> list[Answer]:
             continue
         began = time.monotonic()
         values = getattr(agent, role)([asks[number] for number in asked])
+        if len(values) != len(asked):
+            raise ValueError(f"{role}: {len(values)} answers to {len(asked)} questions")
         seconds = (time.monotonic() - began) / len(asked)
         answers |= {number: Answer(value, seconds) for number, value in zip(asked, values, strict=True)}
     return [answers[number] for number in range(len(asks))]

@@ -52,7 +52,7 @@ class RecordedGold:
     def action(self, page: Page) -> Action | None:
         """The demonstrated action."""
         step = self._steps.get(page.id)
-        return step and step.action
+        return step.action if step else None
 
     def matches(self, page: Page, action: Action, outcome: Outcome) -> bool:
         """Whether the action counts as right by the dataset's rules."""

@@ -44,4 +44,6 @@ def count_episode(episode: dict[str, Any]) -> Counter[str]:
 
 
 def _right(step: dict[str, Any], attempt: dict[str, Any]) -> bool | None:
-    return False if step["gold"] and not attempt["action"] else attempt["gold_match"]
+    if not step["gold"]:
+        return None
+    return attempt["gold_match"] if attempt["action"] else False

@@ -3,10 +3,10 @@
 RUN/episodes.jsonl         one finished episode per line
 RUN/screens/<digest>.png   every screenshot once
 
-episode   {episode, task, instruction, app, agent, steps, end}
-task      {id, instruction, app, ...} as the dataset gave it
+episode   {episode, instruction, app, task, steps, end}
+task      {start, goal, gold_steps}
 step      {page, gold, attempts, accepted}         accepted = index of the attempt that stood, the last if all fail
-attempt   {role, reply, action, error, outcome, verifier, judger, accepted, seconds}
+attempt   {role, reply, action, error, outcome, verifier, judger, accepted, gold_match, seconds}
 outcome   {page, valid, changed, reason}
 page      {id, screen, size}
 end       {reason, page, success, seconds}
@@ -38,16 +38,18 @@ class TraceFolder:
 
     def add(self, episode: dict[str, Any]) -> None:
         """Append a finished episode; it is on the disk when this returns."""
-        with self.file.open("a", encoding="utf-8") as file:
+        with self.file.open("a", encoding="utf-8", errors="backslashreplace") as file:  # lone surrogates, as JSON's
             file.write(json.dumps(episode, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def page(self, page: Page) -> dict[str, Any]:
         """A page as a trace refers to it; its screenshot is written once."""
-        name = f"{hashlib.sha256(page.image.tobytes()).hexdigest()[:20]}.png"
+        pixels = f"{page.size} ".encode() + page.image.tobytes()
+        name = f"{hashlib.sha256(pixels).hexdigest()[:20]}.png"
         if not (self._screens / name).exists():
-            page.image.save(self._screens / name, "PNG")
+            page.image.save(self._screens / "unfinished", "PNG")
+            (self._screens / "unfinished").replace(self._screens / name)
         return {"id": page.id, "screen": f"screens/{name}", "size": list(page.size)}
 
 

@@ -28,15 +28,22 @@ class Verdict:
 def element_problem(page: Page, action: Action) -> str:
     """Why an action has no element on a page; empty if it has one, or needs none.
 
-    On a page without a hierarchy it is enough that the action is on the screen.
+    An action whose box is one element's and whose text is another's has none (our choice: it is not well formed). On a
+    page without a hierarchy it is enough that the action is on the screen.
     """
     if not isinstance(action, Click | LongPress | Input | Scroll):
         return ""
     (x1, y1, x2, y2), (width, height) = action.box, page.size
     if not contains((0, 0, width, height), (x1 + x2) / 2, (y1 + y2) / 2):
         return f"the middle of {action.box} is outside the screen of {width} x {height}"
-    if page.elements and find_element(page.elements, action) is None:
+    if not page.elements:
+        return ""
+    element = find_element(page.elements, action)
+    if element is None:
         return "no such element on the page"
+    text = "" if isinstance(action, Scroll) else action.text
+    if text != element.name and text in {other.name for other in page.elements if other.name}:
+        return f"the box is that of {element.name!r}, the text that of another element"
     return ""
 
 

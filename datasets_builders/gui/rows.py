@@ -1,15 +1,21 @@
 """Training rows of the three roles: conversations in TRL's columns `prompt`, `completion` and `images`."""
 
 from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from uuid import uuid4
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
 from PIL import Image
 
 from setaria.datasets_builders.gui.prompts import Conversation
 
 
 YES, NO = "Yes", "No"
+ROWS_IN_MEMORY = 64
 Split = TypeVar("Split", Dataset, IterableDataset)
 
 
@@ -39,8 +45,33 @@ def without_images(conversation: Conversation) -> tuple[Conversation, list[Image
 
 
 def row_dataset(rows: Iterable[dict[str, Any]]) -> Dataset:
-    """Rows as a dataset, images encoded as PNG."""
+    """Rows as a dataset in memory, images encoded as PNG."""
     return Dataset.from_list(list(rows))
+
+
+def save_rows(rows: Iterable[dict[str, Any]], folder: Path) -> Dataset:
+    """Write rows as they come to a folder in the form of `save_to_disk`, and read it; images encoded as PNG.
+
+    Raises:
+        ValueError: if there is no row. What making a row raises is passed on, and nothing is written then.
+    """
+    coming = iter(rows)
+    first = next(coming, None)
+    if first is None:
+        raise ValueError(f"{folder}: there is no row to write")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as draft:
+        try:
+            written = Dataset.from_generator(
+                lambda: chain([first], coming),
+                cache_dir=draft,
+                fingerprint=uuid4().hex,  # the rows come from models and cannot be hashed
+                writer_batch_size=ROWS_IN_MEMORY,
+            )
+        except DatasetGenerationError as error:
+            raise error.__cause__ or error from None
+        written.save_to_disk(folder)
+    return load_from_disk(str(folder))
 
 
 def sft_rows(rows: Split, roles: list[str] | None) -> Split:

@@ -14,7 +14,7 @@ class LabConfig:
         tasks: most held-out tasks, drawn with a fixed seed.
         base_steps, role_steps: steps of SFT, for acting and naming from scratch, and for all roles together.
         rl_steps: steps of reinforcement with judgment rewards.
-        naming_rows: rows of the grounding task.
+        naming_rows, locating_rows: rows of the grounding task, and of finding a name in a list (`tiny_pretraining`).
         samples: replies per step that are collected.
         batch: rows per step of SFT.
     """
@@ -27,8 +27,9 @@ class LabConfig:
     role_steps: int = 800
     rl_steps: int = 60
     naming_rows: int = 3000
+    locating_rows: int = 6000
     samples: int = 4
-    batch: int = 24
+    batch: int = 32
     learning_rate: float = 2e-3
     role_learning_rate: float = 1e-3
     rl_learning_rate: float = 5e-5
@@ -44,6 +45,7 @@ class LabConfig:
             role_steps=4,
             rl_steps=2,
             naming_rows=40,
+            locating_rows=40,
             samples=1,
             batch=8,
         )

@@ -26,6 +26,7 @@ from setaria.datasets_builders.gui.tasks import read_split
 from setaria.recipes.backtrack.chats import load_processor
 from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.tiny_model import save_tiny_model
+from setaria.recipes.backtrack.tiny_pretraining import locating_rows
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.rewards.judgment import JudgmentRewards
 from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
@@ -90,7 +91,9 @@ class Stages:
         """Generator and naming rows of the first half."""
         graphs = list({moment.graph.app: moment.graph for moment in found}.values())
         names = naming_rows(graphs, self.config.naming_rows, self.prompts, self.seed)
-        return row_dataset([*generator_rows(found, self.prompts), *names])
+        pages = list({moment.page.id: moment.page for moment in found}.values())
+        places = locating_rows(pages, self.config.locating_rows, self.prompts, self.seed)
+        return row_dataset([*generator_rows(found, self.prompts), *names, *places])
 
     def _collected(self, folder: Path, simulated: bool = False) -> None:
         config = CollectConfig(samples=self.config.samples, gold_judgments=0.5, seed=self.seed, simulated=simulated)

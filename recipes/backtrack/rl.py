@@ -10,6 +10,7 @@
 import sys
 from typing import Any
 
+from setaria.recipes.backtrack.sft import check_trained_part
 from setaria.recipes.errors import one_line_errors
 from setaria.recipes.preflight import preflight
 from setaria.recipes.torchvision_guard import torchvision_problem
@@ -46,6 +47,7 @@ def check_values(values: dict[str, Any]) -> None:
             raise ValueError(f"{name} is missing: give {meaning}")
     if wrong := sorted(set(values.get("roles") or ()) - set(POLICY_ROLES)):
         raise ValueError(f"roles: {wrong[0]!r} does not act, reinforcement is for {' and '.join(POLICY_ROLES)}")
+    check_trained_part(values)
 
 
 def train(argv: list[str]) -> None:
@@ -59,9 +61,10 @@ def train(argv: list[str]) -> None:
     from setaria.agents.backtrack.moments import AttemptsAtMoments, moments
     from setaria.datasets_builders.gui.prompts import Prompts
     from setaria.datasets_builders.gui.rows import rollout_rows
-    from setaria.datasets_builders.gui.tasks import read_split
+    from setaria.recipes.backtrack.adapters import freeze, starting_model
     from setaria.recipes.backtrack.chats import load_judger, load_processor
     from setaria.recipes.backtrack.script_arguments import JudgmentArguments
+    from setaria.recipes.backtrack.world_tasks import world_tasks
     from setaria.recipes.dataset_loading import load_splits
     from setaria.recipes.training_run import TrainingRun
     from setaria.rewards.judgment import JudgmentRewards
@@ -73,20 +76,21 @@ def train(argv: list[str]) -> None:
     run = TrainingRun(training_args, model_args, settings)
     processor = load_processor(model_args.model_name_or_path, model_args.model_revision)
     prompts = Prompts.of_processor(script_args.family, processor)
-    graphs, tasks = read_split(Path(script_args.world))
-    judger = load_judger(script_args, model_args, processor, training_args.device)
+    graphs, tasks = world_tasks(Path(script_args.world))
+    judger = load_judger(script_args, model_args, processor, training_args)
     rewards = JudgmentRewards(AttemptsAtMoments(moments(tasks, graphs), prompts, judger))
     train_split, _ = load_splits(script_args, mixture, evaluate=False)
     trainer = JudgmentGRPOTrainer(
-        model=model_args.model_name_or_path,
+        model=starting_model(model_args, training_args, script_args.adapter),
         reward_funcs=rewards.functions,
         args=training_args,
         train_dataset=rollout_rows(train_split, script_args.roles or list(POLICY_ROLES)),
         processing_class=processor,
-        quantization_config=get_quantization_config(model_args),
+        quantization_config=None if script_args.adapter else get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
         callbacks=run.callbacks,
     )
+    freeze(trainer.model, script_args.freeze or ())
     run.finish(trainer, script_args.dataset_name)
 
 

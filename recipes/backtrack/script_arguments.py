@@ -18,6 +18,11 @@ class RoleArguments(ScriptArguments):
         roles (`list[str]`, *optional*):
             Which rows of the dataset to train on, by their column `role`: generator, judger, reflector, naming. All by
             default.
+        adapter (`str`, *optional*):
+            LoRA adapter of the model to go on from, as reinforcement does after SFT, in place of `use_peft`.
+        freeze (`list[str]`, *optional*):
+            Parts of the model that are not trained, by the beginning of their parameters' names: `model.visual` is the
+            vision tower of Qwen-VL. With an adapter only the adapter is trained in any case.
     """
 
     accelerate_config: str | None = field(
@@ -26,6 +31,10 @@ class RoleArguments(ScriptArguments):
     )
     roles: list[str] | None = field(
         default=None, metadata={"help": "Rows to train on: generator, judger, reflector, naming. Default: all."}
+    )
+    adapter: str | None = field(default=None, metadata={"help": "LoRA adapter of the model to go on from."})
+    freeze: list[str] | None = field(
+        default=None, metadata={"help": "Parts of the model that are not trained, such as model.visual."}
     )
 
     def __post_init__(self):

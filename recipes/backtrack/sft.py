@@ -38,8 +38,17 @@ def check_values(values: dict[str, Any]) -> None:
         raise ValueError("model_name_or_path is missing: give a checkpoint folder or a name on the Hub")
     if not values.get("dataset_name") and not values.get("datasets"):
         raise ValueError("no data: give dataset_name, a folder that `setaria build backtrack` wrote, or datasets")
-    if values.get("max_length") is not None:
+    if values.get("max_length", "TRL's default") is not None:
         raise ValueError("max_length would cut through images: set max_length: null, and bound images by their pixels")
+    check_trained_part(values)
+
+
+def check_trained_part(values: dict[str, Any]) -> None:
+    """Raise a `ValueError` for settings that name different things to train."""
+    if values.get("use_peft") and values.get("adapter"):
+        raise ValueError("use_peft starts a new adapter, adapter goes on from one: give one of the two")
+    if values.get("freeze") and (values.get("use_peft") or values.get("adapter")):
+        raise ValueError("freeze is for training all weights; with an adapter nothing else is trained")
 
 
 def train(argv: list[str]) -> None:
@@ -57,6 +66,7 @@ def train(argv: list[str]) -> None:
     )
 
     from setaria.datasets_builders.gui.rows import sft_rows
+    from setaria.recipes.backtrack.adapters import freeze, starting_model
     from setaria.recipes.backtrack.script_arguments import RoleArguments
     from setaria.recipes.dataset_loading import load_splits
     from setaria.recipes.training_run import TrainingRun
@@ -67,15 +77,16 @@ def train(argv: list[str]) -> None:
     run = TrainingRun(training_args, model_args, settings)
     train_split, eval_split = load_splits(script_args, mixture, evaluate=training_args.eval_strategy != "no")
     trainer = SFTTrainer(
-        model=model_args.model_name_or_path,
+        model=starting_model(model_args, training_args, script_args.adapter),
         args=training_args,
         train_dataset=sft_rows(train_split, script_args.roles),
         eval_dataset=None if eval_split is None else sft_rows(eval_split, script_args.roles),
         processing_class=image_only_processor_for(model_args.model_name_or_path, model_args.model_revision),
-        quantization_config=get_quantization_config(model_args),
+        quantization_config=None if script_args.adapter else get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
         callbacks=run.callbacks,
     )
+    freeze(trainer.model, script_args.freeze or ())
     run.finish(trainer, script_args.dataset_name)
 
 
