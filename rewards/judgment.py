@@ -7,7 +7,7 @@ One reply is one action. It is executed once, and three rewards read the result:
 recipe. Source: Wu et al., EMNLP 2025; `gold` is ours.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -58,7 +58,7 @@ class JudgmentRewards:
         self._attempted: list[Attempted] = []
 
     @property
-    def functions(self) -> list[Callable[..., list[float | None]]]:
+    def functions(self) -> list[Callable[..., Sequence[float | None]]]:
         """`gold_match`, `verifier` and `judger`, in the order of `JudgmentGRPOConfig`'s weights."""
         return [self.gold_match, self.verifier, self.judger]
 

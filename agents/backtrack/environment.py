@@ -1,8 +1,7 @@
 """What the loop needs of a world in which a GUI agent acts: observe, execute, snapshot, restore."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from setaria.datasets_builders.gui.pages import Page
 from setaria.rewards.gui.actions import Action
@@ -42,8 +41,8 @@ class Environment(Protocol):
             EnvironmentLost: if nothing can be executed any more.
         """
 
-    def snapshot(self) -> Hashable:
+    def snapshot(self) -> Any:
         """A token of the present state."""
 
-    def restore(self, token: Hashable) -> bool:
+    def restore(self, token: Any) -> bool:
         """Return to a state; False if it was not reached."""

@@ -9,17 +9,20 @@ from setaria.agents.backtrack.verifier import element_problem
 from setaria.datasets_builders.gui.drawing import draw_action
 from setaria.datasets_builders.gui.pages import Page
 from setaria.datasets_builders.gui.step_rows import RecordedStep
-from setaria.rewards.gui.actions import Action
+from setaria.rewards.gui.actions import Action, Wait
 
 
 class Simulated:
-    """The recorded pages of one episode, in order; run it with as many steps as it has."""
+    """The recorded pages of one episode, in order; run it with as many steps as it has.
+
+    Pages on which the demonstrator only waited are left out: waiting executes nothing, so it would not lead on.
+    """
 
     def __init__(self, steps: Sequence[RecordedStep]):
-        if not steps:
-            raise ValueError("a recorded episode has at least one step")
-        self._pages = [step.page for step in steps]
+        self._pages = [step.page for step in steps if step.action != Wait()]
         self._number = 0
+        if not self._pages:
+            raise ValueError("a recorded episode has at least one step that does something")
 
     def observe(self) -> Page:
         """The recorded page; after the end, the last one."""

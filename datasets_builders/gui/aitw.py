@@ -170,6 +170,7 @@ def _one(features: dict[str, Values], name: str, kind: type[Kind]) -> Kind:
 
 def _all(features: dict[str, Values], name: str, kind: type[Kind]) -> list[Kind]:
     values = features.get(name, [])
-    if not all(isinstance(value, kind) for value in values):
+    wanted = [value for value in values if isinstance(value, kind)]
+    if len(wanted) < len(values):
         raise ValueError(f"feature {name!r} holds values that are no {kind.__name__}")
-    return values
+    return wanted

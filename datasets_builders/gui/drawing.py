@@ -4,7 +4,7 @@ from PIL import ImageDraw
 
 from setaria.datasets_builders.gui.mobile3m_actions import swipe_ends
 from setaria.datasets_builders.gui.pages import Page
-from setaria.rewards.boxes import center
+from setaria.rewards.boxes import center, clip
 from setaria.rewards.gui.actions import Action, Click, Input, LongPress, Scroll
 
 
@@ -17,12 +17,13 @@ def draw_action(page: Page, action: Action) -> Page:
     pen = ImageDraw.Draw(image)
     width = max(2, image.width // 90)
     if isinstance(action, Scroll):
-        x1, y1, x2, y2 = swipe_ends(action.box, action.direction)
+        x1, y1, x2, y2 = swipe_ends(clip(action.box, page.size), action.direction)
         pen.line((x1, y1, x2, y2), COLOUR, width)
         pen.circle((x2, y2), 2 * width, COLOUR)
     elif isinstance(action, Click | LongPress | Input):
-        pen.rectangle(action.box, outline=COLOUR, width=width)
-        pen.circle(center(action.box), 2 * width, COLOUR)
+        box = clip(action.box, page.size)
+        pen.rectangle(box, outline=COLOUR, width=width)
+        pen.circle(center(box), 2 * width, COLOUR)
         if isinstance(action, Input):
-            pen.text((action.box[0] + width, action.box[1] + width), action.value, COLOUR, font_size=6 * width)
+            pen.text((box[0] + width, box[1] + width), action.value, COLOUR, font_size=6 * width)
     return Page(f"{page.id} simulated", image, page.xml)

@@ -49,7 +49,7 @@ def run_seed(config: LabConfig, output: Path, seed: int, report: Callable[[str],
     began = time.monotonic()
     stages = Stages(config, output / "world", output / f"seed{seed}", seed)
     stages.run(report)
-    arms = {}
+    arms: dict[str, dict[str, Any]] = {}
     for name in ARMS:
         episodes = run_arm(name, stages)
         arms[name] = {

@@ -58,7 +58,8 @@ def run_arm(name: str, stages: Stages) -> list[dict[str, Any]]:
     trace = TraceFolder(stages.folder / "arms" / name.replace(" ", "_"))
     golds = {task.id: GraphGold(graphs[task.app], task) for task in tasks}
     plays = [
-        Play(task, PageGraph(graphs[task.app]), stages.prompts, arm.config, trace, golds[task.id]) for task in tasks
+        Play(task, PageGraph(graphs[task.app], task.start), stages.prompts, arm.config, trace, golds[task.id])
+        for task in tasks
     ]
     if set(golds) - trace.finished():
         for _ in run_episodes(plays, _agent(arm, stages, golds), trace, BATCH):

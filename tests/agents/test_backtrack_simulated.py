@@ -1,6 +1,8 @@
 import operator
+from dataclasses import replace
 from functools import partial
 
+import pytest
 from PIL import Image
 
 from setaria.agents.backtrack.loop import LoopConfig, Play
@@ -12,7 +14,7 @@ from setaria.datasets_builders.gui.pages import Page
 from setaria.datasets_builders.gui.prompts import Prompts
 from setaria.datasets_builders.gui.step_rows import RecordedStep
 from setaria.datasets_builders.gui.tasks import Task
-from setaria.rewards.gui.actions import Click, Press
+from setaria.rewards.gui.actions import Click, Press, Wait
 
 
 def recorded():
@@ -68,3 +70,12 @@ def test_an_episode_over_recorded_steps(tmp_path):
     assert [attempt["gold_match"] for attempt in first["attempts"]] == [False, True]
     assert [attempt["gold_match"] for attempt in second["attempts"]] == [True]
     assert episode["end"]["success"] is None
+
+
+def test_pages_of_mere_waiting_are_left_out():
+    first, second = recorded()
+    environment = Simulated([first, replace(first, page=Page("w", first.page.screenshot), action=Wait()), second])
+    environment.execute(Press("back"))
+    assert environment.observe().id == "p1"
+    with pytest.raises(ValueError, match="at least one step"):
+        Simulated([])

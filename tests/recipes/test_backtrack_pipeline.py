@@ -120,7 +120,7 @@ def judger(runs, collected):
 def reflector(runs, collected):
     """Through the launcher, in processes of its own."""
     command = [sys.executable, "-m", "setaria.cli.main", "train", "backtrack-sft", "--accelerate_config", "cpu"]
-    subprocess.run([*command, *role_flags(runs, "reflector")], check=True)
+    subprocess.run([*command, "--num_cpu_threads_per_process", "1", *role_flags(runs, "reflector")], check=True)
     return runs / "reflector"
 
 
