@@ -100,7 +100,11 @@ class LocalChat:
                 for prompt in prompts
             ]
             yield self.processor(
-                text=texts, images=list(images), padding=True, padding_side="left", return_tensors="pt"
+                text=texts,
+                images=list(images) if any(images) else None,
+                padding=True,
+                padding_side="left",
+                return_tensors="pt",
             ).to(self.model.device)
 
 

@@ -12,7 +12,7 @@ class LabConfig:
         apps: training apps. The generator learns on the first half, its mistakes are collected on the other.
         held_out_apps: apps with the tasks of the evaluation.
         tasks: most held-out tasks, drawn with a fixed seed.
-        base_steps, role_steps: steps of SFT, for acting and naming from scratch, and for all roles together.
+        locating_steps, base_steps, role_steps: steps of SFT: to find a name in a list; to act and name; for all roles.
         rl_steps: steps of reinforcement with judgment rewards.
         naming_rows, locating_rows: rows of the grounding task, and of finding a name in a list (`tiny_pretraining`).
         samples: replies per step that are collected.
@@ -23,11 +23,12 @@ class LabConfig:
     apps: int = 40
     held_out_apps: int = 8
     tasks: int = 160
-    base_steps: int = 1200
-    role_steps: int = 800
+    locating_steps: int = 300
+    base_steps: int = 700
+    role_steps: int = 700
     rl_steps: int = 60
     naming_rows: int = 3000
-    locating_rows: int = 6000
+    locating_rows: int = 9600
     samples: int = 4
     batch: int = 32
     learning_rate: float = 2e-3
@@ -41,6 +42,7 @@ class LabConfig:
             apps=2,
             held_out_apps=1,
             tasks=6,
+            locating_steps=4,
             base_steps=4,
             role_steps=4,
             rl_steps=2,

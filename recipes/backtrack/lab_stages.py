@@ -1,6 +1,7 @@
 """The stages of one seed of the lab; what is finished is kept in its folder and not repeated.
 
-base        a model from scratch learns to act and to name what is on a screen
+pretrained  a model from scratch learns to find a name in a list
+base        it learns to act and to name what is on a screen
 collected   its sampled actions in other apps, executed, become judgment and reflection rows
 roles       the base learns all roles, from real outcome pages; `roles_simulated` from actions drawn on the page
 reinforced  the roles' model after reinforcement with judgment rewards, its own frozen copy being the Judger
@@ -25,7 +26,7 @@ from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_ro
 from setaria.datasets_builders.gui.tasks import read_split
 from setaria.recipes.backtrack.chats import load_processor
 from setaria.recipes.backtrack.lab_config import LabConfig
-from setaria.recipes.backtrack.tiny_model import save_tiny_model
+from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
 from setaria.recipes.backtrack.tiny_pretraining import locating_rows
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.rewards.judgment import JudgmentRewards
@@ -34,6 +35,7 @@ from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
 
 LONGEST_REPLY = 24
 DONE = "done"
+STAGES = ("pretrained", "base", "collected", "collected_simulated", "roles", "roles_simulated", "reinforced")
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Stages:
 
     def run(self, report: Callable[[str], None] = print) -> None:
         """Make everything that is not there yet."""
-        for name in ("base", "collected", "collected_simulated", "roles", "roles_simulated", "reinforced"):
+        for name in STAGES:
             if not (self.folder / name / DONE).exists():
                 began = time.monotonic()
                 getattr(self, f"_{name}")(self.folder / name)
@@ -79,21 +81,22 @@ class Stages:
         apps = sorted(graphs)[half::2]
         return list(moments((task for task in tasks if task.app in apps), graphs))
 
-    def _base(self, folder: Path) -> None:
+    def _pretrained(self, folder: Path) -> None:
         found = self._moments(0)
-        plain = Prompts()
-        texts = [_text(plain.generator(one.task.instruction, one.page, one.done)) for one in found]
-        texts += [plain.write(action, one.page) for one in found for action in one.page.actions]
-        save_tiny_model(self.folder / "untrained", texts, self.seed)
-        self._train("untrained", folder, self._acting(found), self.config.base_steps, self.config.learning_rate)
+        save_tiny_model(self.folder / "untrained", texts_of(found), self.seed)
+        pages = list({moment.page.id: moment.page for moment in found}.values())
+        places = row_dataset(locating_rows(pages, self.config.locating_rows, self.prompts, self.seed))
+        self._train("untrained", folder, places, self.config.locating_steps, self.config.learning_rate)
 
-    def _acting(self, found: list) -> Dataset:
+    def _base(self, folder: Path) -> None:
+        self._train("pretrained", folder, self._acting(), self.config.base_steps, self.config.learning_rate)
+
+    def _acting(self) -> Dataset:
         """Generator and naming rows of the first half."""
+        found = self._moments(0)
         graphs = list({moment.graph.app: moment.graph for moment in found}.values())
         names = naming_rows(graphs, self.config.naming_rows, self.prompts, self.seed)
-        pages = list({moment.page.id: moment.page for moment in found}.values())
-        places = locating_rows(pages, self.config.locating_rows, self.prompts, self.seed)
-        return row_dataset([*generator_rows(found, self.prompts), *names, *places])
+        return row_dataset([*generator_rows(found, self.prompts), *names])
 
     def _collected(self, folder: Path, simulated: bool = False) -> None:
         config = CollectConfig(samples=self.config.samples, gold_judgments=0.5, seed=self.seed, simulated=simulated)
@@ -105,7 +108,7 @@ class Stages:
         self._collected(folder, simulated=True)
 
     def _roles(self, folder: Path, collected: str = "collected") -> None:
-        rows = concatenate_datasets([load_from_disk(str(self.folder / collected)), self._acting(self._moments(0))])
+        rows = concatenate_datasets([load_from_disk(str(self.folder / collected)), self._acting()])
         self._train("base", folder, rows, self.config.role_steps, self.config.role_learning_rate)
 
     def _roles_simulated(self, folder: Path) -> None:
@@ -156,7 +159,3 @@ class Stages:
         trainer.train()
         trainer.save_model(str(folder))
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
-
-
-def _text(conversation: list[dict[str, Any]]) -> str:
-    return "".join(part["text"] for turn in conversation for part in turn["content"] if part["type"] == "text")

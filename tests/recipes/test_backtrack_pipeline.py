@@ -180,6 +180,19 @@ def test_reinforcement_is_rewarded_and_moves_the_generator(reinforced, generator
     assert len(unlike(weights(reinforced), weights(generator))) == len(weights(generator))
 
 
+@pytest.mark.distributed
+def test_the_judger_is_whole_under_zero3(runs, world, rows, generator, judger):
+    """Sharded by ZeRO-3 it would have no weights to judge with."""
+    names = ["--model_name_or_path", generator, "--judger", judger, "--dataset_name", rows]
+    short = ["--max_steps", 1, "--per_device_train_batch_size", 4, "--num_generations", 4]
+    places = ["--world", world / "train", "--output_dir", runs / "zero3"]
+    command = [sys.executable, "-m", "setaria.cli.main", "train", "backtrack-rl", "--accelerate_config", "cpu_zero3"]
+    subprocess.run([*command, *recipe("rl", *names, *places, *short, *QUIET)], check=True)
+    assert json.loads((runs / "zero3" / "run" / "environment.json").read_text())["processes"] == 2
+    assert all(-1 < reward < 0 for reward in logged(runs / "zero3", "rewards/judger/mean"))
+    assert len(weights(runs / "zero3")) == len(weights(generator))
+
+
 def test_reinforcement_goes_on_from_an_adapter(runs, world, collected, generator, reflector):
     names = ["--model_name_or_path", generator, "--adapter", reflector, "--dataset_name", collected]
     short = ["--max_steps", 1, "--per_device_train_batch_size", 8, "--num_generations", 4]
