@@ -3,6 +3,7 @@
 import signal
 from typing import Any
 
+import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from trl import ModelConfig
 
@@ -40,6 +41,7 @@ class TrainingRun:
 
     def finish(self, trainer: Trainer, dataset_name: str | None) -> None:
         """Train, save, and push if asked to; after a SIGTERM leave a checkpoint and exit with 143."""
+        _save_by_the_names_that_were_loaded(trainer.model)
         trainer.train(resume_from_checkpoint=self.checkpoint)
         if self._sigterm.received:
             trainer.accelerator.print(
@@ -52,3 +54,14 @@ class TrainingRun:
         if self.args.push_to_hub:
             trainer.push_to_hub(dataset_name=dataset_name)
         trainer.end()
+
+
+def _save_by_the_names_that_were_loaded(model: torch.nn.Module) -> None:
+    """Leave the renamings that loading did not use out of saving.
+
+    Under ZeRO-3 transformers keeps all those of an architecture, used or not. Undone together they write Qwen2-VL's
+    weights under names, `model.model.layers`, that other programs cannot know.
+    """
+    for module in model.modules():
+        if conversions := getattr(module, "_weight_conversions", None):
+            module._weight_conversions = [conversion for conversion in conversions if conversion.was_used()]

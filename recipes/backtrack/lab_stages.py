@@ -8,8 +8,8 @@ reinforced  the roles' model after reinforcement with judgment rewards, its own 
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from trl import SFTConfig, SFTTrainer
 from setaria.agents.backtrack.collect import CollectConfig, collected_rows, generator_rows, naming_rows
 from setaria.agents.backtrack.local_chat import LocalChat
 from setaria.agents.backtrack.moments import AttemptsAtMoments, moments
-from setaria.datasets_builders.gui.prompts import Prompts
+from setaria.datasets_builders.gui.prompts import Conversation, Prompts
 from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_rows
 from setaria.datasets_builders.gui.tasks import read_split
 from setaria.recipes.backtrack.chats import load_processor
@@ -35,7 +35,8 @@ from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
 
 LONGEST_REPLY = 24
 DONE = "done"
-STAGES = ("pretrained", "base", "collected", "collected_simulated", "roles", "roles_simulated", "reinforced")
+STAGES = ("pretrained", "base", "collected", "roles", "roles_simulated", "reinforced")
+ACTUAL, SIMULATED = "actual", "simulated"  # outcome pages
 
 
 @dataclass
@@ -98,21 +99,30 @@ class Stages:
         names = naming_rows(graphs, self.config.naming_rows, self.prompts, self.seed)
         return row_dataset([*generator_rows(found, self.prompts), *names])
 
-    def _collected(self, folder: Path, simulated: bool = False) -> None:
-        config = CollectConfig(samples=self.config.samples, gold_judgments=0.5, seed=self.seed, simulated=simulated)
+    def _collected(self, folder: Path) -> None:
+        found = self._moments(1)
         generator = self.chat("base", temperature=1.0)
-        rows = collected_rows(self._moments(1), generator.generate, self.prompts, config)
-        row_dataset(rows).save_to_disk(folder)
+        config = CollectConfig(samples=self.config.samples, gold_judgments=0.5, seed=self.seed)
+        replies: list[list[str]] = []
 
-    def _collected_simulated(self, folder: Path) -> None:
-        self._collected(folder, simulated=True)
+        def ask(conversations: Sequence[Conversation]) -> list[str]:
+            replies.append(generator.generate(conversations))
+            return replies[-1]
 
-    def _roles(self, folder: Path, collected: str = "collected") -> None:
-        rows = concatenate_datasets([load_from_disk(str(self.folder / collected)), self._acting()])
+        def ask_again(conversations: Sequence[Conversation]) -> list[str]:
+            return replies.pop(0)
+
+        for outcomes, predict in ((ACTUAL, ask), (SIMULATED, ask_again)):
+            shown = replace(config, simulated=outcomes == SIMULATED)
+            row_dataset(collected_rows(found, predict, self.prompts, shown)).save_to_disk(folder / outcomes)
+
+    def _roles(self, folder: Path, outcomes: str = ACTUAL) -> None:
+        collected = load_from_disk(str(self.folder / "collected" / outcomes))
+        rows = concatenate_datasets([collected, self._acting()])
         self._train("base", folder, rows, self.config.role_steps, self.config.role_learning_rate)
 
     def _roles_simulated(self, folder: Path) -> None:
-        self._roles(folder, "collected_simulated")
+        self._roles(folder, SIMULATED)
 
     def _reinforced(self, folder: Path) -> None:
         found = self._moments(1)
