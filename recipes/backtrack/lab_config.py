@@ -24,13 +24,13 @@ class LabConfig:
     held_out_apps: int = 8
     tasks: int = 160
     locating_steps: int = 300
-    base_steps: int = 700
-    role_steps: int = 700
+    base_steps: int = 600
+    role_steps: int = 800
     rl_steps: int = 60
     naming_rows: int = 3000
     locating_rows: int = 9600
-    samples: int = 4
-    batch: int = 32
+    samples: int = 6
+    batch: int = 24
     learning_rate: float = 2e-3
     role_learning_rate: float = 1e-3
     rl_learning_rate: float = 5e-5

@@ -102,7 +102,12 @@ class Stages:
     def _collected(self, folder: Path) -> None:
         found = self._moments(1)
         generator = self.chat("base", temperature=1.0)
-        config = CollectConfig(samples=self.config.samples, gold_judgments=0.5, seed=self.seed)
+        config = CollectConfig(
+            samples=self.config.samples,
+            reflect_right=0.0,  # the loop wants another action, and rows with the right one tried teach to repeat it
+            gold_judgments=0.25,
+            seed=self.seed,
+        )
         replies: list[list[str]] = []
 
         def ask(conversations: Sequence[Conversation]) -> list[str]:
