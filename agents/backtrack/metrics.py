@@ -1,11 +1,12 @@
 """What traces say about an agent, with bootstrap intervals over episodes.
 
-success                       share of episodes that end on the goal page, by any way
-task both, task iou, task text   share of episodes that succeed and all of whose steps match (`rewards.gui.mobile3m`)
-step iou, step text           mean over steps of the action that stood
-detection precision, recall   of wrong first attempts, by Verifier and Judger together
-repaired, unrepaired, broken, false alarm, unnoticed, right   shares of steps (`trace_counts`)
-reflections, seconds          per step
+success                           share of episodes that end on the goal page, by any way
+task both, task iou, task text    share that also match gold in all steps (`setaria.rewards.gui.mobile3m`)
+step iou, step text               mean over steps of the action that stood
+detection precision, recall       of wrong first attempts, by Verifier and Judger together
+right, repaired, unrepaired,
+broken, false alarm, unnoticed    shares of steps (`trace_counts`)
+reflections, seconds              per step
 """
 
 from collections.abc import Callable, Iterable
