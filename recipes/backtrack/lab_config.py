@@ -14,7 +14,8 @@ class LabConfig:
         tasks: most held-out tasks, drawn with a fixed seed.
         locating_steps, base_steps, role_steps: steps of SFT: to find a name in a list; to act and name; for all roles.
         rl_steps: steps of reinforcement with judgment rewards.
-        naming_rows, locating_rows: rows of the grounding task, and of finding a name in a list (`tiny_pretraining`).
+        naming_rows: rows of the grounding task.
+        locating_rows, presence_rows: rows of finding a name in a list and on a screen (`tiny_pretraining`).
         samples: replies per step that are collected.
         batch: rows per step of SFT.
     """
@@ -27,7 +28,8 @@ class LabConfig:
     base_steps: int = 600
     role_steps: int = 800
     rl_steps: int = 60
-    naming_rows: int = 3000
+    naming_rows: int = 2000
+    presence_rows: int = 3000
     locating_rows: int = 9600
     samples: int = 6
     batch: int = 24
@@ -47,6 +49,7 @@ class LabConfig:
             role_steps=4,
             rl_steps=2,
             naming_rows=40,
+            presence_rows=40,
             locating_rows=40,
             samples=1,
             batch=8,

@@ -20,14 +20,15 @@ from trl import SFTConfig, SFTTrainer
 
 from setaria.agents.backtrack.collect import CollectConfig, collected_rows, generator_rows, naming_rows
 from setaria.agents.backtrack.local_chat import LocalChat
-from setaria.agents.backtrack.moments import AttemptsAtMoments, moments
+from setaria.agents.backtrack.moments import AttemptsAtMoments, Moment, moments
+from setaria.datasets_builders.gui.pages import Page
 from setaria.datasets_builders.gui.prompts import Conversation, Prompts
 from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_rows
 from setaria.datasets_builders.gui.tasks import read_split
 from setaria.recipes.backtrack.chats import load_processor
 from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
-from setaria.recipes.backtrack.tiny_pretraining import locating_rows
+from setaria.recipes.backtrack.tiny_pretraining import locating_rows, presence_rows
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.rewards.judgment import JudgmentRewards
 from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
@@ -76,7 +77,7 @@ class Stages:
     def _split(self):
         return read_split(self.world / "train")
 
-    def _moments(self, half: int) -> list:
+    def _moments(self, half: int) -> list[Moment]:
         """Gold steps in the first (0) or second (1) half of the training apps."""
         graphs, tasks = self._split
         apps = sorted(graphs)[half::2]
@@ -85,19 +86,20 @@ class Stages:
     def _pretrained(self, folder: Path) -> None:
         found = self._moments(0)
         save_tiny_model(self.folder / "untrained", texts_of(found), self.seed)
-        pages = list({moment.page.id: moment.page for moment in found}.values())
-        places = row_dataset(locating_rows(pages, self.config.locating_rows, self.prompts, self.seed))
+        places = row_dataset(locating_rows(_pages(found), self.config.locating_rows, self.prompts, self.seed))
         self._train("untrained", folder, places, self.config.locating_steps, self.config.learning_rate)
 
     def _base(self, folder: Path) -> None:
         self._train("pretrained", folder, self._acting(), self.config.base_steps, self.config.learning_rate)
 
     def _acting(self) -> Dataset:
-        """Generator and naming rows of the first half."""
+        """Generator and grounding rows of the first half."""
         found = self._moments(0)
         graphs = list({moment.graph.app: moment.graph for moment in found}.values())
         names = naming_rows(graphs, self.config.naming_rows, self.prompts, self.seed)
-        return row_dataset([*generator_rows(found, self.prompts), *names])
+        met = [moment.page for moment in found]  # as often as tasks lead there
+        presence = presence_rows(met, self.config.presence_rows, self.prompts, self.seed)
+        return row_dataset([*generator_rows(found, self.prompts), *names, *presence])
 
     def _collected(self, folder: Path) -> None:
         found = self._moments(1)
@@ -174,3 +176,7 @@ class Stages:
         trainer.train()
         trainer.save_model(str(folder))
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
+
+
+def _pages(found: list[Moment]) -> list[Page]:
+    return list({moment.page.id: moment.page for moment in found}.values())
