@@ -31,7 +31,7 @@ class LabConfig:
     naming_rows: int = 2000
     presence_rows: int = 3000
     locating_rows: int = 9600
-    samples: int = 6
+    samples: int = 4
     batch: int = 24
     learning_rate: float = 2e-3
     role_learning_rate: float = 1e-3
