@@ -12,7 +12,7 @@ from setaria.agents.backtrack.android_device import AndroidDevice
 # adb writes its calls to `calls` and hands the joined words to a real shell, in which only the commands of DEVICE and
 # FILES exist. The state of the world is a literal in `world`.
 ADB = """#!{python} -IS
-import os, sys, time
+import ast, os, sys, time
 folder = {folder!r}
 words = sys.argv[1:]
 with open(folder + "/calls", "a") as file:
@@ -20,7 +20,7 @@ with open(folder + "/calls", "a") as file:
 if words[0] == "-s":
     del words[:2]
 with open(folder + "/world") as file:
-    trouble = eval(file.read())["trouble"]
+    trouble = ast.literal_eval(file.read())["trouble"]
 if trouble == "hang":
     time.sleep(60)
 if trouble:
@@ -33,11 +33,11 @@ else:
     os.execve("/bin/sh", ["sh", "-c", " ".join(words[1:])], {{"PATH": folder + "/device"}})
 """
 DEVICE = """#!{python} -IS
-import os, sys
+import ast, os, sys
 folder = {folder!r}
 name, words = os.path.basename(sys.argv[0]), sys.argv[1:]
 with open(folder + "/world") as file:
-    world = eval(file.read())
+    world = ast.literal_eval(file.read())
 if name not in ("screencap", "uiautomator"):
     with open(folder + "/ran", "a") as file:
         file.write(repr([name, *words]) + "\\n")
