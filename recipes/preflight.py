@@ -56,6 +56,13 @@ def preflight(argv: list[str], sources: tuple[str, ...], validate: Callable[[dic
     return [part for argument in argv for part in _split_config(argument)]
 
 
+def require(values: dict[str, Any], meanings: dict[str, str]) -> None:
+    """Raise a `ValueError` for the first of `meanings`, what to give by name, that is not among the values."""
+    for name, meaning in meanings.items():
+        if not values.get(name):
+            raise ValueError(f"{name} is missing: give {meaning}")
+
+
 def check_arguments(
     argv: list[str],
     sources: tuple[str, ...],

@@ -12,7 +12,7 @@ from typing import Any
 
 from setaria.recipes.backtrack.sft import check_trained_part
 from setaria.recipes.errors import one_line_errors
-from setaria.recipes.preflight import preflight
+from setaria.recipes.preflight import preflight, require
 from setaria.recipes.torchvision_guard import torchvision_problem
 
 
@@ -38,13 +38,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def check_values(values: dict[str, Any]) -> None:
     """Raise a `ValueError` for values that do not go together; see `preflight`."""
-    for name, meaning in (
-        ("model_name_or_path", "a checkpoint folder or a name on the Hub"),
-        ("dataset_name", "a folder that `setaria build backtrack` wrote"),
-        ("world", "the folder with the graphs and tasks.jsonl"),
-    ):
-        if not values.get(name):
-            raise ValueError(f"{name} is missing: give {meaning}")
+    require(
+        values,
+        {
+            "model_name_or_path": "a checkpoint folder or a name on the Hub",
+            "dataset_name": "a folder that `setaria build backtrack` wrote",
+            "world": "the folder with the graphs and tasks.jsonl",
+        },
+    )
     if wrong := sorted(set(values.get("roles") or ()) - set(POLICY_ROLES)):
         raise ValueError(f"roles: {wrong[0]!r} does not act, reinforcement is for {' and '.join(POLICY_ROLES)}")
     check_trained_part(values)

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from setaria.recipes.errors import one_line_errors
-from setaria.recipes.preflight import preflight
+from setaria.recipes.preflight import preflight, require
 from setaria.recipes.torchvision_guard import torchvision_problem
 
 
@@ -34,12 +34,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def check_values(values: dict[str, Any]) -> None:
     """Raise a `ValueError` for values that do not go together; see `preflight`."""
-    for name, meaning in (
-        ("model_name_or_path", "a checkpoint folder or a name on the Hub"),
-        ("world", "the folder with the graphs and tasks.jsonl"),
-    ):
-        if not values.get(name):
-            raise ValueError(f"{name} is missing: give {meaning}")
+    require(
+        values,
+        {
+            "model_name_or_path": "a checkpoint folder or a name on the Hub",
+            "world": "the folder with the graphs and tasks.jsonl",
+        },
+    )
     for name in ("ce_coef", "judger_weight"):
         if values.get(name) != 0:
             raise ValueError(f"{name}: an episode has neither gold replies nor a Judger, set {name}: 0")
