@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from setaria.rewards.completions import reply_text
+
 
 @dataclass(frozen=True)
 class Attempted:
@@ -96,11 +98,3 @@ class JudgmentRewards:
                 raise ValueError(f"attempt_batch returned {len(attempted)} results for {len(completions)} replies")
             self._columns, self._attempted = held, attempted
         return self._attempted
-
-
-def reply_text(completion: str | list[dict[str, Any]]) -> str:
-    """The text of a completion as TRL hands it over: a string, or messages with text or text parts."""
-    if isinstance(completion, str):
-        return completion
-    content = completion[-1]["content"]
-    return content if isinstance(content, str) else "".join(part["text"] for part in content)

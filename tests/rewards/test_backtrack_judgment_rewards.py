@@ -5,7 +5,8 @@ import pickle
 
 import pytest
 
-from setaria.rewards.judgment import Attempted, JudgmentRewards, reply_text
+from setaria.rewards.completions import reply_text
+from setaria.rewards.judgment import Attempted, JudgmentRewards
 
 
 # What became of an action, and gold_match, verifier and judger of r = g - b1 (1 - p_v) - b2 P(p_j = 0).
