@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from setaria.cli.check_mner import add_subjects
+
 
 DEFAULT_MAX_LENGTH = 1024  # TRL's default
 COLOURS = {"error": "bold red", "warning": "yellow", "info": "dim"}
@@ -32,6 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     preferences.add_argument("--json", metavar="OUT", help="also write the report to this file")
     preferences.set_defaults(check=check_preferences)
+    add_subjects(subjects)
 
 
 def run(args: Namespace) -> int:
