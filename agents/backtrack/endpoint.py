@@ -9,11 +9,9 @@ import json
 import math
 import os
 import random
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,11 +20,11 @@ import httpx2
 from PIL import Image
 
 from setaria.agents.backtrack.chat import Conversation
+from setaria.agents.exchange import Refused, ask_again, excerpt, exchange
 
 
 MAX_REPLY_BYTES = 4 << 20
 TOP_LOGPROBS = 20  # the most that OpenAI and, by default, vLLM give
-EXCERPT_BYTES = 300
 LEAST = {  # values of the fields
     "temperature": 0,
     "max_tokens": 1,
@@ -44,14 +42,6 @@ _JITTER = random.SystemRandom()
 
 class EndpointError(RuntimeError):
     """A server gave no usable reply; the message names its address and the reason."""
-
-
-class _TryAgain(Exception):
-    """A failure that may pass, with the seconds that the server asks to wait."""
-
-    def __init__(self, reason: str, wait: float = 0.0):
-        super().__init__(reason)
-        self.wait = wait
 
 
 @dataclass(frozen=True)
@@ -141,42 +131,14 @@ class Endpoint:
         return headers
 
     def _ask(self, client: httpx2.Client, request: bytes) -> bytes:
-        retried = 0
-        while True:
-            try:
-                return self._post(client, request)
-            except _TryAgain as failure:
-                if retried == self.retries:
-                    raise EndpointError(f"{self.url}: {failure}; attempts: {retried + 1}") from None
-                wait = failure.wait + self.first_wait * 2**retried * _JITTER.uniform(0.5, 1)
-            time.sleep(min(wait, self.longest_wait))
-            retried += 1
+        def once() -> bytes:
+            limits = {"most_bytes": MAX_REPLY_BYTES, "timeout": self.timeout}
+            return exchange(client, "POST", self.url, content=request, **limits)[1]
 
-    def _post(self, client: httpx2.Client, request: bytes) -> bytes:
-        deadline = time.monotonic() + self.timeout
         try:
-            with client.stream("POST", self.url, content=request) as response:
-                content = self._read(response, deadline)
-        except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
-            raise _TryAgain(f"{type(error).__name__} ({error})") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise EndpointError(f"{self.url}: {type(error).__name__} ({error})") from None
-        if response.status_code == 200:
-            return content
-        reason = f"status {response.status_code}, {_excerpt(content)}"
-        if response.status_code == 429 or response.status_code >= 500:
-            raise _TryAgain(reason, _seconds(response.headers.get("Retry-After", "0")))
-        raise EndpointError(f"{self.url}: {reason}")
-
-    def _read(self, response: httpx2.Response, deadline: float) -> bytes:
-        content = b""
-        for chunk in response.iter_raw():
-            content += chunk
-            if len(content) > MAX_REPLY_BYTES:
-                raise EndpointError(f"{self.url}: a reply of more than {MAX_REPLY_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise httpx2.ReadTimeout(f"no whole reply within {self.timeout} s")
-        return content
+            return ask_again(once, self.retries, self.first_wait, self.longest_wait, _JITTER)
+        except Refused as failure:
+            raise EndpointError(f"{self.url}: {failure}") from None
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +166,7 @@ def _text(content: bytes) -> str:
                     return ""
                 case str(text):
                     return text.encode("utf-8", "replace").decode()
-    raise ValueError(f"choices[0].message.content is no text in {_excerpt(content)}")
+    raise ValueError(f"choices[0].message.content is no text in {excerpt(content)}")
 
 
 def _yes_share(content: bytes) -> float:
@@ -229,20 +191,4 @@ def _parsed(content: bytes) -> Any:
     try:
         return json.loads(content, parse_int=float)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"no JSON ({error}) in {_excerpt(content)}") from None
-
-
-def _excerpt(content: bytes) -> str:
-    return repr(content[:EXCERPT_BYTES].decode("utf-8", "replace"))
-
-
-def _seconds(retry_after: str) -> float:
-    """Seconds that a `Retry-After` header asks to wait, given as such or as a date; 0 if it is neither."""
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            seconds = 0.0
-    return max(0.0, seconds)
+        raise ValueError(f"no JSON ({error}) in {excerpt(content)}") from None
