@@ -5,6 +5,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+from setaria.cli.build_makar import add_method as add_makar
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add one sub-parser per method and thing to build."""
@@ -47,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     collect = subjects.add_parser("collect", help=summary, prefix_chars="\0", add_help=False)
     collect.add_argument("arguments", metavar="...", nargs="*")
     collect.set_defaults(build=run_collect)
+    add_makar(methods)
 
 
 def run(args: Namespace) -> int:

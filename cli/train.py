@@ -24,6 +24,9 @@ METHODS = {
     "backtrack-rl": "setaria.recipes.backtrack.rl",
     "backtrack-rl-tools": "setaria.recipes.backtrack.rl_tools",
     "backtrack-sft": "setaria.recipes.backtrack.sft",
+    "makar-rl": "setaria.recipes.makar.rl",
+    "makar-sft": "setaria.recipes.makar.sft",
+    "makar-tagger": "setaria.recipes.makar.tagger",
     "spo": "setaria.recipes.spo.train",
 }
 

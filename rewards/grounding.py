@@ -66,7 +66,7 @@ def grade_reply(
     """
     golds = list(gold_boxes)
     answer = parse_reply(reply)
-    box = answer and answer.box(codec, image_size, processed_size)
+    box = answer.box(codec, image_size, processed_size) if answer else None
     return Grade(answer is not None, box, bool(golds), best_iou(box, golds) if box else 0.0)
 
 

@@ -132,8 +132,10 @@ class Endpoint:
 
     def _ask(self, client: httpx2.Client, request: bytes) -> bytes:
         def once() -> bytes:
-            limits = {"most_bytes": MAX_REPLY_BYTES, "timeout": self.timeout}
-            return exchange(client, "POST", self.url, content=request, **limits)[1]
+            _, reply = exchange(
+                client, "POST", self.url, content=request, most_bytes=MAX_REPLY_BYTES, timeout=self.timeout
+            )
+            return reply
 
         try:
             return ask_again(once, self.retries, self.first_wait, self.longest_wait, _JITTER)

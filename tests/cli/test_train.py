@@ -69,7 +69,7 @@ def test_the_deepspeed_json_is_found_from_anywhere(tmp_path, monkeypatch):
 
 
 BAD = {
-    "method": (["tpo"], "unknown method 'tpo', known: backtrack-rl, backtrack-rl-tools, backtrack-sft, spo"),
+    "method": (["tpo"], "unknown method 'tpo', known: backtrack-rl, backtrack-rl-tools, "),
     "config": (["spo", *NAMES, "--accelerate_config", "zero4"], "neither a file nor one of context_parallel, cpu,"),
     "flag": (["spo", *NAMES, "--num_proceses", "2"], "did you mean '--num_processes'?"),
     "key": (["spo", *NAMES, "--learning_rat", "2"], "did you mean '--learning_rate'?"),
