@@ -5,7 +5,8 @@ reflection rows (paper, section 4.1).
     reflection   (X, P, tried, P') -> the gold action; all of the wrong actions and a fifth of the right ones
 
 Every action is executed. It is right if it comes closer to the goal by any way, so equivalent pages count. With
-several samples per step the Reflector also sees longer lists of attempts.
+several samples per step the Reflector also sees longer lists of attempts. Ours: candidates drawn at random can be
+tried too, so that the roles also learn from mistakes that this Generator does not make.
 """
 
 import random
@@ -18,7 +19,7 @@ from setaria.datasets_builders.gui.drawing import draw_action
 from setaria.datasets_builders.gui.mobile3m import AppGraph
 from setaria.datasets_builders.gui.prompts import Conversation, Prompts, name_of_page
 from setaria.datasets_builders.gui.rows import NO, YES, training_row
-from setaria.rewards.gui.actions import Action, ActionError
+from setaria.rewards.gui.actions import Action, ActionError, Input
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class CollectConfig:
 
     Attributes:
         samples: replies per step.
+        explored: candidates per step, other than inputs, that are drawn at random and tried after the replies.
         reflect_wrong, reflect_right: share of wrong and of right actions that become reflection rows (paper: 1, .2).
         tried: most attempts shown to the Reflector.
         gold_judgments: share of steps whose gold action, executed, becomes a judgment row too (ours).
@@ -36,6 +38,7 @@ class CollectConfig:
     """
 
     samples: int = 1
+    explored: int = 0
     reflect_wrong: float = 1.0
     reflect_right: float = 0.2
     tried: int = 3
@@ -50,9 +53,9 @@ class CollectConfig:
                 raise ValueError(f"{name}={getattr(self, name)} is no share between 0 and 1")
         if not 0 <= self.naming_share < 1:
             raise ValueError(f"naming_share={self.naming_share} is no share below 1")
-        for name in ("samples", "tried"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1")
+        for name, least in (("samples", 1), ("tried", 1), ("explored", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}: at least {least}")
 
 
 def generator_rows(found: Iterable[Moment], prompts: Prompts) -> Iterator[dict[str, Any]]:
@@ -89,7 +92,7 @@ def collected_rows(
     replies = [predict(asked) for _ in range(config.samples)]
     count = 0
     for moment, *said in zip(found, *replies, strict=True):
-        actions = _distinct(moment, said, prompts)
+        actions = _distinct(moment, [*said, *_explored(moment, prompts, config.explored, rng)], prompts)
         for row in _rows_of(moment, actions, prompts, config, rng):
             count += 1
             yield row
@@ -123,6 +126,12 @@ def _rows_of(
             yield training_row("reflector", conversation, prompts.write(moment.action, page), **_place(moment))
         if not right:
             wrong.append(action)
+
+
+def _explored(moment: Moment, prompts: Prompts, count: int, rng: random.Random) -> list[str]:
+    """Candidates as a Generator would write them."""
+    candidates = [action for action in moment.page.actions if not isinstance(action, Input)]
+    return [prompts.write(action, moment.page) for action in rng.sample(candidates, min(count, len(candidates)))]
 
 
 def _distinct(moment: Moment, replies: Iterable[str], prompts: Prompts) -> list[Action]:

@@ -5,7 +5,8 @@
     reflector   a' = R(X, P, A(P), h, tried, P')   the same, the attempts at this step, the page after the last
 
 (paper, section 3). Pages are images; boxes in actions are in the numbers of the model's family. Candidates with their
-middle off the screen are left out. The wording is ours.
+middle off the screen are left out. Ours: the wording, that the Judger's question ends with the task, and that the
+Reflector's candidates come last and without those that were tried, so that what is copied from the list is new.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +26,8 @@ from setaria.rewards.gui.actions import Action, Click, Input, Scroll, format_act
 
 Conversation: TypeAlias = list[dict[str, Any]]
 GENERATE = "Next action?"
-JUDGE = "The second screen came after it. Does the action help to complete the task? Answer Yes or No."
-REFLECT = "The second screen came after the last one. Give another action."
+JUDGE = "The second screen came after it. Does it help with the task? Answer Yes or No."
+REFLECT = "The second screen came after the last attempt. Give another action."
 NAME = "Name what can be used on the last screen."
 
 
@@ -65,15 +66,14 @@ class Prompts:
     ) -> Conversation:
         """Ask whether `action`, which led to `after`, is helpful."""
         context = self._context(instruction, page, done)
-        return self._user([page, after], f"{context}\nAction: {self.write(action, page)}\n{JUDGE}")
+        question = f"Action: {self.write(action, page)}\n{JUDGE}\nTask: {instruction}"
+        return self._user([page, after], f"{context}\n{question}")
 
     def reflector(
         self, instruction: str, page: Page, done: Sequence[Action], tried: Sequence[Action], after: Page
     ) -> Conversation:
         """Ask for an action other than `tried`, of which the last one led to `after`."""
-        context = self._context(instruction, page, done)
-        attempts = "\n".join(self.write(action, page) for action in tried)
-        return self._user([page, after], f"{context}\nThese did not help:\n{attempts}\n{REFLECT}")
+        return self._user([page, after], f"{self._context(instruction, page, done, tried)}\n{REFLECT}")
 
     def naming(self, pages: Sequence[Page]) -> Conversation:
         """Ask what is on the last page: the grounding task, without which a small judger stays blind."""
@@ -99,10 +99,13 @@ class Prompts:
 
         return parse_action(reply, decode)
 
-    def _context(self, instruction: str, page: Page, done: Sequence[Action]) -> str:
+    def _context(self, instruction: str, page: Page, done: Sequence[Action], tried: Sequence[Action] = ()) -> str:
         lines = [f"Task: {instruction}", "Done:"]
         lines += [self.write(action, page) for action in done[max(0, len(done) - self.history) :]] or ["nothing"]
-        lines += ["Actions:", *(self.write(action, page) for action in page.actions if _on_screen(action, page))]
+        attempts = [self.write(action, page) for action in tried]
+        candidates = (self.write(action, page) for action in page.actions if _on_screen(action, page))
+        lines += ["These did not help:", *attempts] if attempts else []
+        lines += ["Actions:", *(candidate for candidate in candidates if candidate not in attempts)]
         return "\n".join(lines)
 
     def _user(self, pages: Sequence[Page], text: str) -> Conversation:

@@ -30,11 +30,14 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to run the loop: its settings, and the stages whose models play the roles."""
+    """One way to run the loop: its settings, and the stages whose models play the roles; `judger` is also `oracle` or
+    `random`.
+    """
 
     config: LoopConfig
-    actor: str = "roles"
-    critic: str = "roles"
+    generator: str = "actor"
+    judger: str = "judger"
+    reflector: str = "actor"
 
 
 ARMS = {
@@ -42,11 +45,11 @@ ARMS = {
     "verifier": Arm(LoopConfig(judger=False)),
     "judger": Arm(LoopConfig(verifier=False)),
     "full": Arm(LoopConfig()),
-    "simulated": Arm(LoopConfig(simulated=True), critic="roles_simulated"),
-    "oracle": Arm(LoopConfig(), critic="oracle"),
-    "random": Arm(LoopConfig(), critic="random"),
-    "reinforced none": Arm(LoopConfig(verifier=False, judger=False), actor="reinforced"),
-    "reinforced": Arm(LoopConfig(), actor="reinforced"),
+    "simulated": Arm(LoopConfig(simulated=True), judger="judger_simulated", reflector="actor_simulated"),
+    "oracle": Arm(LoopConfig(), judger="oracle"),
+    "random": Arm(LoopConfig(), judger="random"),
+    "reinforced none": Arm(LoopConfig(verifier=False, judger=False), generator="reinforced", reflector="reinforced"),
+    "reinforced": Arm(LoopConfig(), generator="reinforced", reflector="reinforced"),
 }
 
 
@@ -73,14 +76,12 @@ def chosen_tasks(tasks: Sequence[Task], most: int) -> list[Task]:
 
 
 def _agent(arm: Arm, stages: Stages, golds: dict[str, GraphGold]) -> Agent:
-    actor = stages.chat(arm.actor)
-    if arm.critic == "roles_simulated":
-        critic = stages.chat(arm.critic)
-        return Agent.of_models(actor, critic, critic)
-    agent = Agent.of_models(actor, stages.chat("roles"), actor)
-    if arm.critic == "oracle":
+    learned = arm.judger not in ("oracle", "random")
+    generator, reflector = stages.chat(arm.generator), stages.chat(arm.reflector)
+    agent = Agent.of_models(generator, stages.chat(arm.judger if learned else "judger"), reflector)
+    if arm.judger == "oracle":
         return Agent(agent.generator, lambda asks: [_oracle(ask, golds) for ask in asks], agent.reflector)
-    if arm.critic == "random":
+    if arm.judger == "random":
         coin = random.Random(stages.seed)
         return Agent(agent.generator, lambda asks: [coin.random() for _ in asks], agent.reflector)
     return agent

@@ -8,14 +8,15 @@ class LabConfig:
     """Everything that decides a result, apart from the code.
 
     Attributes:
-        seeds: repetitions; everything but the world is made anew for each.
+        seeds: repetitions; everything but the world and the pretrained Judger is made anew for each.
         apps: training apps. The generator learns on the first half, its mistakes are collected on the other.
         held_out_apps: apps with the tasks of the evaluation.
         tasks: most held-out tasks, drawn with a fixed seed.
-        locating_steps, base_steps, role_steps: steps of SFT: to find a name in a list; to act and name; for all roles.
+        locating_steps, base_steps, actor_steps, judger_steps: steps of SFT: to find a name in a list; to act; to act
+            and reflect; to judge.
         rl_steps: steps of reinforcement with judgment rewards.
-        naming_rows: rows of the grounding task.
-        locating_rows, presence_rows: rows of finding a name in a list and on a screen (`tiny_pretraining`).
+        locating_rows, naming_rows, judging_rows: rows of finding a name in a list, of naming what is on a screen, and
+            of judging by what is on it (`tiny_pretraining`).
         samples: replies per step that are collected.
         batch: rows per step of SFT.
     """
@@ -25,12 +26,13 @@ class LabConfig:
     held_out_apps: int = 8
     tasks: int = 160
     locating_steps: int = 300
-    base_steps: int = 600
-    role_steps: int = 800
+    base_steps: int = 400
+    actor_steps: int = 600
+    judger_steps: int = 400
     rl_steps: int = 60
-    naming_rows: int = 2000
-    presence_rows: int = 3000
     locating_rows: int = 9600
+    naming_rows: int = 500
+    judging_rows: int = 3000
     samples: int = 4
     batch: int = 24
     learning_rate: float = 2e-3
@@ -46,11 +48,12 @@ class LabConfig:
             tasks=6,
             locating_steps=4,
             base_steps=4,
-            role_steps=4,
+            actor_steps=4,
+            judger_steps=4,
             rl_steps=2,
-            naming_rows=40,
-            presence_rows=40,
             locating_rows=40,
+            naming_rows=40,
+            judging_rows=40,
             samples=1,
             batch=8,
         )

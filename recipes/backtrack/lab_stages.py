@@ -1,10 +1,14 @@
 """The stages of one seed of the lab; what is finished is kept in its folder and not repeated.
 
-pretrained  a model from scratch learns to find a name in a list
-base        it learns to act and to name what is on a screen
-collected   its sampled actions in other apps, executed, become judgment and reflection rows
-roles       the base learns all roles, from real outcome pages; `roles_simulated` from actions drawn on the page
-reinforced  the roles' model after reinforcement with judgment rewards, its own frozen copy being the Judger
+located      a model from scratch learns to find a name in a list and copy its line
+acting       rows of acting and of naming what is on a screen, in the first half of the training apps
+base         the model learns them
+collected    its sampled actions in the other apps, executed, become judgment and reflection rows
+actor        the base learns to reflect too: Generator and Reflector
+judger       the model of `tiny_base`, which can see, learns to judge
+reinforced   the actor after reinforcement with judgment rewards, the Judger being frozen
+
+`actor_simulated` and `judger_simulated` learn from actions drawn on the page in place of outcome pages.
 """
 
 import time
@@ -28,15 +32,26 @@ from setaria.datasets_builders.gui.tasks import read_split
 from setaria.recipes.backtrack.chats import load_processor
 from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
-from setaria.recipes.backtrack.tiny_pretraining import locating_rows, presence_rows
+from setaria.recipes.backtrack.tiny_pretraining import judging_rows, locating_rows
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.rewards.judgment import JudgmentRewards
 from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
 
 
+TINY_BASE = Path(__file__).parent / "tiny_base_model"
 LONGEST_REPLY = 24
 DONE = "done"
-STAGES = ("pretrained", "base", "collected", "roles", "roles_simulated", "reinforced")
+STAGES = (
+    "located",
+    "acting",
+    "base",
+    "collected",
+    "actor",
+    "judger",
+    "actor_simulated",
+    "judger_simulated",
+    "reinforced",
+)
 ACTUAL, SIMULATED = "actual", "simulated"  # outcome pages
 
 
@@ -61,11 +76,12 @@ class Stages:
     def chat(self, stage: str, temperature: float = 0.0) -> LocalChat:
         """The model of a stage."""
         model = AutoModelForImageTextToText.from_pretrained(self.folder / stage)
-        return LocalChat(model, self.processor, max_new_tokens=LONGEST_REPLY, temperature=temperature)
+        processor = load_processor(str(self.folder / stage))
+        return LocalChat(model, processor, max_new_tokens=LONGEST_REPLY, temperature=temperature)
 
     @cached_property
     def processor(self):
-        """The processor that all stages share."""
+        """The processor of the actor; the Judger's differs in its vocabulary alone."""
         return load_processor(str(self.folder / "untrained"))
 
     @cached_property
@@ -83,29 +99,28 @@ class Stages:
         apps = sorted(graphs)[half::2]
         return list(moments((task for task in tasks if task.app in apps), graphs))
 
-    def _pretrained(self, folder: Path) -> None:
+    def _located(self, folder: Path) -> None:
         found = self._moments(0)
         save_tiny_model(self.folder / "untrained", texts_of(found), self.seed)
-        places = row_dataset(locating_rows(_pages(found), self.config.locating_rows, self.prompts, self.seed))
-        self._train("untrained", folder, places, self.config.locating_steps, self.config.learning_rate)
+        rows = row_dataset(locating_rows(_pages(found), self.config.locating_rows, self.prompts, self.seed))
+        self._train(self.folder / "untrained", folder, rows, self.config.locating_steps, self.config.learning_rate)
 
-    def _base(self, folder: Path) -> None:
-        self._train("pretrained", folder, self._acting(), self.config.base_steps, self.config.learning_rate)
-
-    def _acting(self) -> Dataset:
-        """Generator and grounding rows of the first half."""
+    def _acting(self, folder: Path) -> None:
         found = self._moments(0)
         graphs = list({moment.graph.app: moment.graph for moment in found}.values())
         names = naming_rows(graphs, self.config.naming_rows, self.prompts, self.seed)
-        met = [moment.page for moment in found]  # as often as tasks lead there
-        presence = presence_rows(met, self.config.presence_rows, self.prompts, self.seed)
-        return row_dataset([*generator_rows(found, self.prompts), *names, *presence])
+        row_dataset([*generator_rows(found, self.prompts), *names]).save_to_disk(folder)
+
+    def _base(self, folder: Path) -> None:
+        rows = load_from_disk(str(self.folder / "acting"))
+        self._train(self.folder / "located", folder, rows, self.config.base_steps, self.config.learning_rate)
 
     def _collected(self, folder: Path) -> None:
         found = self._moments(1)
         generator = self.chat("base", temperature=1.0)
         config = CollectConfig(
             samples=self.config.samples,
+            explored=1,
             reflect_right=0.0,  # the loop wants another action, and rows with the right one tried teach to repeat it
             gold_judgments=0.25,
             seed=self.seed,
@@ -123,20 +138,32 @@ class Stages:
             shown = replace(config, simulated=outcomes == SIMULATED)
             row_dataset(collected_rows(found, predict, self.prompts, shown)).save_to_disk(folder / outcomes)
 
-    def _roles(self, folder: Path, outcomes: str = ACTUAL) -> None:
-        collected = load_from_disk(str(self.folder / "collected" / outcomes))
-        rows = concatenate_datasets([collected, self._acting()])
-        self._train("base", folder, rows, self.config.role_steps, self.config.role_learning_rate)
+    def _actor(self, folder: Path, outcomes: str = ACTUAL) -> None:
+        rows = concatenate_datasets([self._rows("reflector", outcomes), load_from_disk(str(self.folder / "acting"))])
+        self._train(self.folder / "base", folder, rows, self.config.actor_steps, self.config.role_learning_rate)
 
-    def _roles_simulated(self, folder: Path) -> None:
-        self._roles(folder, SIMULATED)
+    def _judger(self, folder: Path, outcomes: str = ACTUAL) -> None:
+        pages = [moment.page for moment in self._moments(1)]
+        seeing = row_dataset(judging_rows(pages, self.config.judging_rows, self.prompts, self.seed))
+        rows = concatenate_datasets([self._rows("judger", outcomes), seeing])
+        self._train(TINY_BASE, folder, rows, self.config.judger_steps, self.config.role_learning_rate)
+
+    def _actor_simulated(self, folder: Path) -> None:
+        self._actor(folder, SIMULATED)
+
+    def _judger_simulated(self, folder: Path) -> None:
+        self._judger(folder, SIMULATED)
+
+    def _rows(self, role: str, outcomes: str) -> Dataset:
+        collected = load_from_disk(str(self.folder / "collected" / outcomes))
+        return collected.filter(lambda one: one == role, input_columns="role")  # none, after an untrained Generator
 
     def _reinforced(self, folder: Path) -> None:
         found = self._moments(1)
         rows = [*generator_rows(found, self.prompts)]
-        attempts = AttemptsAtMoments(found, self.prompts, self.chat("roles"))
+        attempts = AttemptsAtMoments(found, self.prompts, self.chat("judger"))
         trainer = JudgmentGRPOTrainer(
-            str(self.folder / "roles"),
+            str(self.folder / "actor"),
             JudgmentRewards(attempts).functions,
             JudgmentGRPOConfig(
                 output_dir=str(folder),
@@ -152,9 +179,10 @@ class Stages:
         )
         self._finish(trainer, folder)
 
-    def _train(self, start: str, folder: Path, rows: Dataset, steps: int, learning_rate: float) -> None:
+    def _train(self, start: Path, folder: Path, rows: Dataset, steps: int, learning_rate: float) -> None:
+        processor = load_processor(str(start))
         trainer = SFTTrainer(
-            str(self.folder / start),
+            str(start),
             SFTConfig(
                 output_dir=str(folder),
                 max_steps=steps,
@@ -167,7 +195,7 @@ class Stages:
                 **quiet_on_cpu(self.seed) | {"logging_strategy": "steps", "logging_steps": 50},
             ),
             train_dataset=sft_rows(rows, None),
-            processing_class=self.processor,
+            processing_class=processor,
         )
         self._finish(trainer, folder)
 

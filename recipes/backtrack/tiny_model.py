@@ -20,6 +20,7 @@ from setaria.datasets_builders.gui.prompts import GENERATE, JUDGE, NAME, REFLECT
 from setaria.models.induction import add_induction
 from setaria.models.qwen_vl import ImageOnlyQwenVLProcessor, image_only_processor
 from setaria.models.tiny import tiny_qwen2_vl, trained_tokenizer
+from setaria.recipes.backtrack.tiny_pretraining import IS_THERE, TICK
 from setaria.recipes.backtrack.world_tasks import world_tasks
 from setaria.recipes.errors import one_line_errors
 
@@ -43,7 +44,7 @@ ROPE_THETA, OUTPUT_SCALE = 1e6, 0.1
 
 def save_tiny_model(folder: Path, texts: Iterable[str], seed: int) -> ImageOnlyQwenVLProcessor:
     """Write an untrained model, and its processor with a tokenizer for `texts`; returns the processor."""
-    questions = [GENERATE, JUDGE, REFLECT, NAME]
+    questions = [GENERATE, JUDGE, REFLECT, NAME, TICK, IS_THERE]
     tokenizer = trained_tokenizer([*questions * 100, *texts], vocabulary=2048, pieces="|".join(PIECES))
     per_axis = WIDTH // HEADS // 6
     model = tiny_qwen2_vl(

@@ -69,7 +69,7 @@ def judgments(rows):
 
 
 def tried(row):
-    listed = text(row).split("These did not help:\n")[1].split("\nThe second screen")[0]
+    listed = text(row).split("These did not help:\n")[1].split("\nActions:")[0]
     return listed.splitlines()
 
 
@@ -148,6 +148,20 @@ def test_attempts_add_up_until_they_are_cut(found):
     assert {completion(row) for row in rows} == {there}
     rows = [row for row in collected(found[:1], *samples, tried=1) if row["role"] == "reflector"]
     assert [tried(row) for row in rows if tried(row) != [there]] == [[hi], [stuck], [advert], [broken]]
+
+
+def test_explored_candidates_are_tried_after_the_replies(found):
+    """All clicks and scrolls of the page, inputs not; what the generator said already is not tried again."""
+    home = found[:1]
+    rows = collected(home, [HI], explored=100)
+    candidates = [said(action) for action in home[0].page.actions if not isinstance(action, Input)]
+    judged = [line for line, *_ in judgments(rows)]
+    assert judged[0] == said(HI)
+    assert sorted(judged) == sorted({*candidates, said(HI)})
+    reflections = [row for row in rows if row["role"] == "reflector"]
+    assert all(said(HI) in tried(row) for row in reflections[:3])  # at most three are shown
+    few = [line for line, *_ in judgments(collected(home, [HI], explored=1, seed=5))]
+    assert len(few) in (1, 2) and few[0] == said(HI)
 
 
 def test_simulated_outcomes_are_drawn(found):
@@ -257,6 +271,7 @@ def test_nothing_to_collect_from():
         *((name, (-0.1, 1.1)) for name in ("reflect_wrong", "reflect_right", "gold_judgments")),
         ("naming_share", (-0.1, 1.0)),
         ("samples", (0,)),
+        ("explored", (-1,)),
         ("tried", (0,)),
     ],
 )

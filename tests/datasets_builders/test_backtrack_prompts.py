@@ -74,21 +74,25 @@ def test_judger():
     conversation = Prompts().judger("Greet Ann.", PAGE, [GO], TYPED, AFTER)
     assert text(conversation) == CONTEXT.format(done="click(<ref>Go</ref><box>[100,100][500,200]</box>)") + (
         'Action: input(<ref>Name</ref><box>[0,250][1000,350]</box>, "Ann")\n'
-        "The second screen came after it. Does the action help to complete the task? Answer Yes or No."
+        "The second screen came after it. Does it help with the task? Answer Yes or No.\n"
+        "Task: Greet Ann."
     )
     assert images(conversation) == [PAGE.image, AFTER.image]
 
 
-def test_reflector_sees_all_attempts():
+def test_reflector_sees_all_attempts_and_the_candidates_that_are_left():
     conversation = Prompts().reflector("Greet Ann.", PAGE, [], [GO, TYPED, Press("back"), GO], AFTER)
-    assert text(conversation) == CONTEXT.format(done="nothing") + (
+    context = CONTEXT.format(done="nothing").replace("click(<ref>Go</ref><box>[100,100][500,200]</box>)\n", "")
+    tried = (
         "These did not help:\n"
         "click(<ref>Go</ref><box>[100,100][500,200]</box>)\n"
         'input(<ref>Name</ref><box>[0,250][1000,350]</box>, "Ann")\n'
         "press(back)\n"
         "click(<ref>Go</ref><box>[100,100][500,200]</box>)\n"
-        "The second screen came after the last one. Give another action."
+        "Actions:\n"
     )
+    question = "The second screen came after the last attempt. Give another action."
+    assert text(conversation) == context.replace("Actions:\n", tried) + question
     assert images(conversation) == [PAGE.image, AFTER.image]
 
 
@@ -172,8 +176,10 @@ def test_boxes_are_in_the_numbers_of_the_family(processor, family, size, numbers
     written = f"click(<ref>Go</ref><box>{numbers}</box>)"
     assert prompts.write(GO, page) == written
     assert prompts.read(written, page) == GO
-    conversation = prompts.reflector("X", page, [GO], [GO], AFTER)
-    assert text(conversation).splitlines().count(written) == 3  # done, candidate, tried
+    conversation = prompts.judger("X", page, [GO], GO, AFTER)
+    lines = text(conversation).splitlines()
+    assert lines.count(written) == 2  # done, candidate
+    assert f"Action: {written}" in lines
     assert f"Action: {written}\n" in text(prompts.judger("X", page, [], GO, AFTER))
 
 

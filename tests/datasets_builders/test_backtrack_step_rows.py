@@ -89,7 +89,7 @@ def test_generator_rows(tmp_path):
 def test_simulated_judger_rows(tmp_path):
     steps = with_images(tmp_path).steps[1:2]
     right, wrong = simulated_judger_rows(steps, Prompts(), lambda step: tap(54, 240))
-    asked = "The second screen came after it. Does the action help to complete the task? Answer Yes or No."
+    asked = "The second screen came after it. Does it help with the task? Answer Yes or No.\nTask: Rename it"
     context = 'Task: Rename it\nDone:\nopen("Files")\nActions:\n'
     for row, action, answer, drawn, clear in (
         (right, "click(<ref></ref><box>[500,500][500,500]</box>)", "Yes", (540, 1200), (54, 240)),
