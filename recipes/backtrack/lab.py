@@ -2,9 +2,9 @@
 
     setaria lab backtrack --output runs/lab_backtrack --seeds 3
 
-A small vision-language model, pretrained from scratch on screens (`tiny_base`), learns to act, to judge and to reflect
-for each seed (`lab_stages`) and is run with and without going back on held-out tasks (`lab_arms`). Finished stages and
-episodes are kept and not repeated; seeds run side by side in processes of their own.
+Small vision-language models from scratch learn to act, to reflect and to judge for each seed (`lab_stages`) and are
+run with and without going back on held-out tasks (`lab_arms`). Finished stages and episodes are kept and not repeated;
+seeds run side by side in processes of their own.
 """
 
 import json

@@ -8,7 +8,9 @@ class LabConfig:
     """Everything that decides a result, apart from the code.
 
     Attributes:
-        seeds: repetitions; everything but the world and the pretrained Judger is made anew for each.
+        seeds: repetitions; everything but the world and `judger_base` is made anew for each.
+        judger_base: folder of the model that the Judger is trained from, made by `tiny_base`; empty: the seed's own
+            model, which cannot see yet.
         apps: training apps. The generator learns on the first half, its mistakes are collected on the other.
         held_out_apps: apps with the tasks of the evaluation.
         tasks: most held-out tasks, drawn with a fixed seed.
@@ -22,6 +24,7 @@ class LabConfig:
     """
 
     seeds: int = 3
+    judger_base: str = ""
     apps: int = 40
     held_out_apps: int = 8
     tasks: int = 160

@@ -5,7 +5,7 @@ acting       rows of acting and of naming what is on a screen, in the first half
 base         the model learns them
 collected    its sampled actions in the other apps, executed, become judgment and reflection rows
 actor        the base learns to reflect too: Generator and Reflector
-judger       the model of `tiny_base`, which can see, learns to judge
+judger       a model that can see (`tiny_base`), or else the located one, learns to judge
 reinforced   the actor after reinforcement with judgment rewards, the Judger being frozen
 
 `actor_simulated` and `judger_simulated` learn from actions drawn on the page in place of outcome pages.
@@ -38,7 +38,6 @@ from setaria.rewards.judgment import JudgmentRewards
 from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
 
 
-TINY_BASE = Path(__file__).parent / "tiny_base_model"
 LONGEST_REPLY = 24
 DONE = "done"
 STAGES = (
@@ -146,7 +145,8 @@ class Stages:
         pages = [moment.page for moment in self._moments(1)]
         seeing = row_dataset(judging_rows(pages, self.config.judging_rows, self.prompts, self.seed))
         rows = concatenate_datasets([self._rows("judger", outcomes), seeing])
-        self._train(TINY_BASE, folder, rows, self.config.judger_steps, self.config.role_learning_rate)
+        start = Path(self.config.judger_base) if self.config.judger_base else self.folder / "located"
+        self._train(start, folder, rows, self.config.judger_steps, self.config.role_learning_rate)
 
     def _actor_simulated(self, folder: Path) -> None:
         self._actor(folder, SIMULATED)

@@ -3,9 +3,10 @@ models that judgers are trained from can.
 
     python -m setaria.recipes.backtrack.tiny_model --world WORLD/train --output UNTRAINED
     accelerate launch --cpu --num_processes 2 -m setaria.recipes.backtrack.tiny_base \
-        --model UNTRAINED --world WORLD/train --output MODEL --rows ticking=8000 presence=6000 --steps 2000
+        --model UNTRAINED --world WORLD/train --output MODEL \
+        --rows ticking=7000 presence=4000 judging=7000 --steps 2500
 
-The folder `tiny_base_model` holds a result and says how it was made.
+`setaria lab backtrack --judger_base MODEL` trains its Judger from it.
 """
 
 from argparse import ArgumentParser, ArgumentTypeError

@@ -59,6 +59,13 @@ def test_the_command_names_a_folder_with_other_settings(tmp_path, capsys):
     assert "other settings" in capsys.readouterr().err
 
 
+def test_a_base_of_the_judger_that_is_not_there(tmp_path, capsys):
+    output = ["--output", str(tmp_path / "lab")]
+    assert main(["lab", "backtrack", *output, "--judger_base", str(tmp_path / "none")]) == 2
+    assert "holds no model" in capsys.readouterr().err
+    assert not (tmp_path / "lab").exists()
+
+
 def test_a_seed_from_nothing_to_its_result(tmp_path):
     """All stages and arms in small, in this process; what is there is not made again."""
     from setaria.datasets_builders.worlds.app_tasks import write_world
