@@ -121,7 +121,7 @@ def test_what_is_asked(played):
     ]
     last = text(script.asked("reflector")[-1])
     assert "Done:\nnothing\n" in last
-    assert f":\n{said(go('garden'))}\n{said(go('cellar'))}\nThe second screen" in last
+    assert f":\n{said(go('garden'))}\n{said(go('cellar'))}\nActions:" in last
     assert f"Done:\n{said(go('kitchen'))}\nActions:" in text(script.asked("generator")[-1])
     page, action, outcome = script.asked("judger")[0].attempt
     assert (page.id, action, outcome.page.id, outcome.changed) == ("hall", go("garden"), "garden", True)
@@ -206,7 +206,7 @@ def test_what_the_reflector_is_shown_after_a_reply_that_is_no_action(played):
     first, second, third = script.asked("reflector")
     assert rooms_shown(first) == ["hall", "hall"]
     assert rooms_shown(second) == rooms_shown(third) == ["hall", "garden"]
-    assert text(second) == text(third) and f":\n{said(go('garden'))}\nThe second screen" in text(third)
+    assert text(second) == text(third) and f":\n{said(go('garden'))}\nActions:" in text(third)
 
 
 def test_complete_is_tried_again_where_it_is_turned_down(played):

@@ -250,7 +250,7 @@ def test_models_as_roles(tmp_path):
     agent = Agent.of_models(Chat("one"), Chat("four"), Chat("three"))
     (episode,) = run_episodes(plays(trace, 1), agent, trace)
     replies = [attempt["reply"] for attempt in episode["steps"][0]["attempts"]]
-    reflected = "three: The second screen came after the last one. Give another action."
+    reflected = "three: The second screen came after the last attempt. Give another action."
     assert replies == ["one: Next action?", reflected, reflected, reflected]
     asks = Script([said(go("kitchen"))])
     list(run_episodes(plays(trace, 2)[1:], asks.agent, trace))

@@ -127,12 +127,13 @@ HISTORY = {
 def test_history_is_cut_to_the_last_actions(kept, done, shown):
     actions = [Open(str(number)) for number in range(done)]
     prompts = Prompts(history=kept)
-    for conversation in (
-        prompts.generator("X", AFTER, actions),
-        prompts.judger("X", AFTER, actions, GO, PAGE),
-        prompts.reflector("X", AFTER, actions, [GO], PAGE),
+    for conversation, after_it in (
+        (prompts.generator("X", AFTER, actions), "Actions:"),
+        (prompts.judger("X", AFTER, actions, GO, PAGE), "Actions:"),
+        (prompts.reflector("X", AFTER, actions, [GO], PAGE), "These did not help:"),
+        (prompts.reflector("X", AFTER, actions, [], PAGE), "Actions:"),
     ):
-        assert text(conversation).splitlines()[2 : 3 + len(shown)] == [*shown, "Actions:"]
+        assert text(conversation).splitlines()[2 : 3 + len(shown)] == [*shown, after_it]
     assert Prompts().history == 8
 
 
