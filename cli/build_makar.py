@@ -36,6 +36,7 @@ def add_method(methods: _SubParsersAction) -> None:
     _add_output(rows, build_rows)
 
     for name, summary in (
+        ("knowledge", "knowledge about tweets by a chat model, corrected by search; --help lists all keys"),
         ("reasoning", "reasoning for the training entities by a chat model; --help lists all keys"),
         ("split", "easy and hard rows by a model's pass rate; --help lists all keys"),
     ):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from setaria.cli.check_leak import add_subject
 from setaria.cli.check_mner import add_subjects
 
 
@@ -35,6 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     preferences.add_argument("--json", metavar="OUT", help="also write the report to this file")
     preferences.set_defaults(check=check_preferences)
     add_subjects(subjects)
+    add_subject(subjects)
 
 
 def run(args: Namespace) -> int:

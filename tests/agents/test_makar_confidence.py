@@ -1,15 +1,13 @@
-"""Agreement of samples, and the threshold that is tuned on it."""
+"""Agreement of samples."""
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from setaria.agents.makar.candidates import Candidate
 from setaria.agents.makar.confidence import Said, agreed, entity, lowest, majority
-from setaria.agents.makar.threshold import EVERYTHING, Outcome, Point, tune_threshold
-from setaria.rewards.grounded_entities import GoldEntity, PredictedEntity
+from setaria.rewards.grounded_entities import PredictedEntity
 
 
 TOKENS = ("New", "York", "Times", "in", "Brno")
@@ -75,56 +73,3 @@ def test_the_majority_never_overlaps(answers):
     for one, following in itertools.pairwise(entities):
         assert one.end <= following.start
     assert all(0 < one.boundary <= read / len(answers) and 0 < one.type_confidence <= 1 for one in candidates)
-
-
-GOLD = GoldEntity(4, 5, "Brno", "LOC")
-RIGHT, WRONG = PredictedEntity(4, 5, "Brno", "LOC"), PredictedEntity(4, 5, "Brno", "ORG")
-
-
-def outcome(before, after, confidence):
-    return Outcome((GOLD,), (before,), (after,), confidence)
-
-
-# Correction helps where confidence is .4, changes nothing at .6, harms at 1.
-OUTCOMES = [
-    outcome(WRONG, RIGHT, 0.4),
-    outcome(RIGHT, RIGHT, 0.6),
-    outcome(RIGHT, WRONG, 1.0),
-    Outcome((GOLD,), (), (RIGHT,), float("inf")),  # no candidate: never looked up
-]
-
-
-def test_the_best_threshold():
-    """F1 = 2 right / (3 predicted + 4 gold): 2, 3, 3 and 2 are right."""
-    tuned = tune_threshold(OUTCOMES)
-    assert tuned.points == (
-        Point(0.0, 4 / 7, 0.0),
-        Point(pytest.approx(0.5), 6 / 7, 0.25),
-        Point(0.8, 6 / 7, 0.5),
-        Point(EVERYTHING, 4 / 7, 0.75),
-    )
-    assert tuned.best == tuned.points[1]  # as good as .8, and looks up less
-
-
-def test_a_cost_can_be_too_much():
-    """Looking a quarter up gains 2/7 of F1, which is worth it below a cost of 8/7."""
-    assert tune_threshold(OUTCOMES, cost=1.1).best.tau == 0.5
-    assert tune_threshold(OUTCOMES, cost=1.2).best.tau == 0.0
-
-
-def test_always_looking_up_can_be_best():
-    assert tune_threshold([outcome(WRONG, RIGHT, 1.0)]).best == Point(EVERYTHING, 1.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (([],), "no gold"),
-        (([Outcome((), (RIGHT,), (), 0.5)],), "no gold"),
-        ((OUTCOMES, -1), "cost=-1"),
-        ((OUTCOMES, 0, "loose"), "convention='loose': one of index_keyed"),
-    ],
-)
-def test_what_cannot_be_tuned(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        tune_threshold(*arguments)
