@@ -9,6 +9,7 @@ from importlib import import_module
 
 
 COMMANDS = {
+    "agent": "run an agent over data, measure it, and look at what it said",
     "build": "write the data that a method is trained on",
     "check": "check data before training: double BOS, missing EOS, truncation and more",
     "demo": "run everything once on a small generated world, on a CPU",

@@ -29,6 +29,7 @@ METHODS = {
     "makar-tagger": "setaria.recipes.makar.tagger",
     "spo": "setaria.recipes.spo.train",
 }
+SECONDS_TO_SAVE = 600  # after a SIGTERM; torch's launcher kills after 30, too soon for the checkpoint of a large model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +101,7 @@ def _launch(command: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     signal.signal(signal.SIGTERM, _pass_on)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))
     try:
         launch_command(launch_command_parser().parse_args(command))
     except subprocess.CalledProcessError as error:

@@ -1,0 +1,1 @@
+"""Evaluation of checkpoints: items and scores, comparison of runs, and the report."""
