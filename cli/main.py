@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "check data before training: double BOS, missing EOS, truncation and more",
     "demo": "run everything once on a small generated world, on a CPU",
     "env": "versions, devices and what is missing on this machine",
+    "eval": "evaluate checkpoints, with and without a quantised cache and speculative decoding",
     "explain": "what the hyper-parameters of a method mean, with curves",
     "lab": "controlled studies of a method on a generated world",
     "replay": "speed of speculative drafting on recorded answers, without a model",

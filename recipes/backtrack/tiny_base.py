@@ -2,7 +2,7 @@
 models that judgers are trained from can.
 
     python -m setaria.recipes.backtrack.tiny_model --world WORLD/train --output UNTRAINED
-    accelerate launch --cpu --num_processes 2 -m setaria.recipes.backtrack.tiny_base \
+    accelerate launch --config_file accelerate_configs/cpu_ddp.yaml -m setaria.recipes.backtrack.tiny_base \
         --model UNTRAINED --world WORLD/train --output MODEL \
         --rows ticking=7000 presence=4000 judging=7000 --steps 2500
 

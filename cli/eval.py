@@ -1,0 +1,123 @@
+"""`setaria eval`: checkpoints on tasks, with and without a quantised cache and speculative decoding, and a report."""
+
+import sys
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+LISTS = {"models": "model", "adapters": "adapter", "caches": "cache", "drafters": "drafter"}  # field: flag
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.usage = (
+        "setaria eval --model PATH ... --tasks NAME=FILE ... [--cache NAME ...] [--drafter NAME ...] --output DIR\n"
+        "       setaria eval compare RUN_A RUN_B [--json OUT]\n"
+        "       setaria eval report RUN"
+    )
+    parser.add_argument(
+        "action", nargs="*", metavar="...", help="compare RUN_A RUN_B: worse ones first; report RUN: its page"
+    )
+    parser.add_argument("--model", dest="models", nargs="+", help="checkpoint folders or names on the Hub")
+    parser.add_argument("--adapter", dest="adapters", nargs="+", help="LoRA adapters of the model, in its place")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        metavar="NAME=FILE",
+        help='fidelity=TEXTS (.jsonl with "text", or plain text); completion=PROMPTS (.jsonl with "prompt", "target")',
+    )
+    parser.add_argument("--cache", dest="caches", nargs="+", help="none or presets of xquant; default: none")
+    parser.add_argument("--drafter", dest="drafters", nargs="+", help="none, trie; default: none")
+    parser.add_argument("--config", type=Path, help="YAML with these settings; flags win over it")
+    parser.add_argument("--output", type=Path, help="folder of the run; started again it goes on")
+    parser.add_argument("--limit", type=int, help="most items of a task")
+    parser.add_argument("--max_length", type=int, help="most tokens of a text; default: 512")
+    parser.add_argument("--max_new_tokens", type=int, help="longest completion; default: 128")
+    parser.add_argument("--batch_size", type=int, help="prompts at once in each process; default: 8")
+    parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16; default: auto")
+    parser.add_argument("--device_map", help="accelerate's placement on several devices, such as auto")
+    for flag in ("merge_adapter", "load_in_4bit", "load_in_8bit", "apply_chat_template"):
+        parser.add_argument(f"--{flag}", action=BooleanOptionalAction, default=None)
+    parser.add_argument("--seed", type=int, help="of bootstrap intervals; default: 0")
+
+
+def run(args: Namespace) -> int:
+    """Evaluate, compare or report, and return the exit code."""
+    try:
+        match args.action:
+            case []:
+                _evaluate(args)
+            case ["compare", before, after]:
+                _compare(Path(before), Path(after))
+            case ["report", folder]:
+                from setaria.evaluation.report import write_report
+
+                print(write_report(Path(folder)).file)
+            case _:
+                raise ValueError(f"{' '.join(args.action)}: compare RUN_A RUN_B or report RUN is expected")
+    except (ValueError, OSError) as error:
+        print(f"setaria eval: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _evaluate(args: Namespace) -> None:
+    from accelerate import PartialState
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from setaria.evaluation import EvalConfig, evaluate
+
+    values = {} if args.config is None else _from_yaml(args.config)
+    given = {one.name: getattr(args, one.name) for one in fields(EvalConfig)}
+    values |= {name: value for name, value in given.items() if value is not None}
+    for name, flag in (("models", "model"), ("tasks", "tasks"), ("output", "output")):
+        if name not in values:
+            raise ValueError(f"--{flag} is needed")
+    values |= {name: tuple(values[name]) for name in LISTS if name in values}
+    values |= {"tasks": _files(values["tasks"]), "output": Path(values["output"])}
+    config = EvalConfig(**values)
+    evaluate(config)
+    if PartialState().is_main_process:
+        console = Console()
+        console.print(Markdown((config.output / "model_card.md").read_text(encoding="utf-8").replace("<br>", " ")))
+        console.print(f"processes: {PartialState().num_processes}")
+        console.print(f"report: {config.output / 'report.html'}")
+
+
+def _compare(before: Path, after: Path) -> None:
+    from rich.console import Console
+
+    from setaria.evaluation.compare import compare
+
+    comparison = compare(before, after)
+    console = Console()
+    console.print(comparison.as_table())
+    for note in comparison.notes:
+        console.print(note, markup=False)
+
+
+def _files(tasks: list[str] | dict[str, str]) -> dict[str, Path]:
+    if isinstance(tasks, dict):
+        return {name: Path(file) for name, file in tasks.items()}
+    files = {}
+    for task in tasks:
+        name, equals, file = task.partition("=")
+        if not equals:
+            raise ValueError(f"tasks: {task!r} is not NAME=FILE")
+        files[name] = Path(file)
+    return files
+
+
+def _from_yaml(file: Path) -> dict[str, Any]:
+    from setaria.evaluation import EvalConfig
+
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    known = {one.name for one in fields(EvalConfig)}
+    if not isinstance(values, dict) or not set(values) <= known:
+        unknown = ", ".join(sorted(map(str, set(values) - known))) if isinstance(values, dict) else repr(values)
+        raise ValueError(f"{file}: {unknown} is not known; keys are {', '.join(sorted(known))}")
+    return values

@@ -1,0 +1,79 @@
+"""A checkpoint as it is evaluated: model, adapter and tokenizer, with what had to be assumed about them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from setaria.evaluation.config import EvalConfig
+
+
+WEIGHTS = ("*.safetensors", "*.bin")
+
+
+@dataclass
+class Checkpoint:
+    """A model in evaluation mode and its tokenizer, which pads on the left; `notes` say what was assumed."""
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs go."""
+        return self.model.get_input_embeddings().weight.device
+
+
+def load(name: str, adapter: str | None, config: EvalConfig, device: torch.device) -> Checkpoint:
+    """Load a checkpoint on `device`, or as `config.device_map` says.
+
+    Raises:
+        ValueError: for a folder without weights, an adapter of another model, and a missing chat template that is
+            asked for.
+        OSError: for what cannot be loaded.
+    """
+    _check_weights(name)
+    tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
+    notes = []
+    if config.apply_chat_template and not tokenizer.chat_template:
+        raise ValueError(f"{name}: apply_chat_template=True, but its tokenizer has no chat template")
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ValueError(f"{name}: its tokenizer has neither a padding nor an end token")
+        tokenizer.pad_token = tokenizer.eos_token
+        notes.append(f"{name}: no padding token, {tokenizer.eos_token!r} stands in for it")
+    quantization = None
+    if config.load_in_4bit or config.load_in_8bit:
+        quantization = BitsAndBytesConfig(load_in_4bit=config.load_in_4bit, load_in_8bit=config.load_in_8bit)
+    model = AutoModelForCausalLM.from_pretrained(
+        name, dtype=config.dtype, device_map=config.device_map, quantization_config=quantization
+    )
+    if adapter is not None:
+        model = _with_adapter(model, adapter, config.merge_adapter)
+    if config.device_map is None and quantization is None:
+        model = model.to(device)
+    return Checkpoint(model.eval(), tokenizer, notes)
+
+
+def _check_weights(name: str) -> None:
+    folder = Path(name)
+    if folder.is_dir() and not any(file for pattern in WEIGHTS for file in folder.glob(pattern)):
+        raise ValueError(f"{name}: the folder has no weights ({', '.join(WEIGHTS)}); is it a training run's parent?")
+
+
+def _with_adapter(model: PreTrainedModel, adapter: str, merge: bool):
+    try:
+        adapted = PeftModel.from_pretrained(model, adapter)
+    except (ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"adapter {adapter} does not go with {model.name_or_path}: {reason}") from None
+    return adapted.merge_and_unload() if merge else adapted
