@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from setaria.evaluation.config import EvalConfig
+from setaria.evaluation.config import NONE, EvalConfig
 from setaria.evaluation.hooks import hooked
 from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint
@@ -40,7 +40,9 @@ class Completion:
     def run(
         self, checkpoint: Checkpoint, setting: Setting, samples: Sequence[tuple[str, dict[str, str]]]
     ) -> list[Item]:
-        """Finished items of some samples, completed at once."""
+        """Finished items of some samples: at once, or one by one where drafts over a quantised cache ask for it."""
+        if NONE not in (setting.cache, setting.drafter) and len(samples) > 1:
+            return [item for sample in samples for item in self.run(checkpoint, setting, [sample])]
         tokenizer = checkpoint.tokenizer
         prompts = [row["prompt"] for _, row in samples]
         if self.config.apply_chat_template:

@@ -88,13 +88,32 @@ def test_the_trie_changes_nothing_but_time(run, tiny_checkpoint):
             ]
 
 
+def test_drafts_over_a_quantised_cache_are_made_one_by_one(tiny_checkpoint, tmp_path, monkeypatch):
+    """In batches they are not exact: rows leave unused slots, which shift the groups of the quantisation."""
+    sizes = {}
+
+    def run(self, checkpoint, setting, samples):
+        sizes.setdefault((setting.cache, setting.drafter), []).append(len(samples))
+        return original(self, checkpoint, setting, samples)
+
+    original = Completion.run
+    monkeypatch.setattr(Completion, "run", run)
+    evaluate(config(tiny_checkpoint, tmp_path, caches=("none", "kivi-2"), drafters=("none", "trie")))
+    assert sizes == {
+        ("none", "none"): [5],
+        ("none", "trie"): [5],
+        ("kivi-2", "none"): [5],
+        ("kivi-2", "trie"): [5, 1, 1, 1, 1, 1],
+    }
+
+
 def test_completions_are_generates(run, tiny_checkpoint):
     _, done = run
     model = AutoModelForCausalLM.from_pretrained(tiny_checkpoint, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint)
     for item in items(done, tiny_checkpoint.name, "completion"):
         inputs = tokenizer(item.prompt, return_tensors="pt", return_token_type_ids=False)
-        text = model.generate(**inputs, do_sample=False, max_new_tokens=8)[0, inputs.input_ids.size(1) :]
+        text = model.generate(**inputs, do_sample=False, max_new_tokens=24)[0, inputs.input_ids.size(1) :]
         assert item.prediction == tokenizer.decode(text, skip_special_tokens=True)
 
 
