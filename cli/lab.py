@@ -50,6 +50,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     backtrack.add_argument("--quick", action="store_true", help="minutes instead of an hour; the numbers mean nothing")
     backtrack.set_defaults(run_study=run_backtrack)
+    makar = studies.add_parser(
+        "makar",
+        help="entities of tweets found in their images, with and without reinforcement, knowledge and search",
+        description="Trains a small vision-language model that sees, then for each seed the grounding agent, and "
+        "runs it on held-out tweets. Finished stages and replies in --output are kept: run again to go on, or to add "
+        "seeds.",
+        allow_abbrev=False,
+    )
+    makar.add_argument("--output", type=Path, default=Path("runs/lab_makar"), help="default: %(default)s")
+    makar.add_argument("--seeds", type=int, default=3, help="default: 3")
+    makar.add_argument("--jobs", type=int, default=2, help="seeds side by side, and threads before; default: 2")
+    makar.add_argument("--quick", action="store_true", help="minutes instead of an hour; the numbers mean nothing")
+    makar.set_defaults(run_study=run_makar)
 
 
 def run(args: Namespace) -> int:
@@ -107,3 +120,20 @@ def run_backtrack(args: Namespace) -> None:
     run_lab(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
     console.print(Markdown((args.output / "report.md").read_text(encoding="utf-8")))
     console.print(f"every episode: setaria trace view {args.output}/seed0/arms/full")
+
+
+def run_makar(args: Namespace) -> None:
+    """Run what is missing of the study of grounding and print its tables."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from setaria.recipes.makar.lab import run_lab
+    from setaria.recipes.makar.lab_config import LabConfig
+
+    config = LabConfig().quick() if args.quick else LabConfig()
+    console = Console()
+    run_lab(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
+    console.print(Markdown((args.output / "report.md").read_text(encoding="utf-8")))

@@ -1,0 +1,58 @@
+"""Sizes of the lab: do reinforcement, knowledge and search help an agent that grounds entities?"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class LabConfig:
+    """Everything that decides a result, apart from the code.
+
+    Attributes:
+        seeds: repetitions. World, knowledge and the model that can see are made once, all that follows for each.
+        train, dev, test: tweets of the world.
+        seen: images from which the model learns to see (`lab_seeing`).
+        seeing_steps, cold_steps: steps of SFT: to see; to ground.
+        pool: rows that are kept from SFT, of which the hard ones are for reinforcement.
+        samples: replies per row of the pool, by which it is hard or not.
+        rl_steps: steps of reinforcement, and of the SFT that it is compared with.
+        prompts: entities per step of reinforcement, with `generations` replies each.
+        untold: share of training rows whose question is without what is known.
+        batch: rows per step of SFT.
+    """
+
+    seeds: int = 3
+    train: int = 2400
+    dev: int = 100
+    test: int = 320
+    seen: int = 9000
+    seeing_steps: int = 5000
+    cold_steps: int = 500
+    pool: int = 600
+    samples: int = 4
+    rl_steps: int = 80
+    prompts: int = 8
+    generations: int = 8
+    untold: float = 0.2
+    batch: int = 16
+    seeing_rate: float = 1.5e-3
+    cold_rate: float = 5e-4
+    continued_rate: float = 2e-4
+    rl_rate: float = 1e-4
+
+    def quick(self) -> "LabConfig":
+        """Everything once, in a minute or two; nothing is learned."""
+        return replace(
+            self,
+            train=24,
+            dev=10,
+            test=8,
+            seen=12,
+            seeing_steps=3,
+            cold_steps=3,
+            pool=10,
+            samples=2,
+            rl_steps=2,
+            prompts=1,
+            generations=2,
+            batch=4,
+        )

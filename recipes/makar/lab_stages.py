@@ -1,0 +1,235 @@
+"""The stages of the lab; what is finished is kept in its folder and not repeated.
+
+Once (`Shared`):
+
+world        tweets, images and an offline web
+informed     what knowledge and search say about them (`lab_knowledge`)
+seeing       a model from scratch learns to see (`lab_seeing`)
+rows         questions about training tweets, most of them with what is known
+
+For each seed (`Stages`):
+
+cold         SFT on the rows, without a pool that is kept: the cold start
+rated        the pool's hard rows, by how often the cold start is right about them
+continued    the cold start after more SFT, on all rows; `continued_hard` on the hard ones
+reinforced   the cold start after as many steps of GRPO on the hard rows; `paper_exact` with the released reward
+"""
+
+import json
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_from_disk
+from transformers import AutoModelForImageTextToText, PrinterCallback, set_seed
+from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+
+from setaria.agents.backtrack.local_chat import LocalChat
+from setaria.datasets_builders.gui.rows import row_dataset
+from setaria.datasets_builders.mner.difficulty import SplitConfig, pass_rates, split_by_difficulty
+from setaria.datasets_builders.mner.grounding_prompts import GroundingPrompts
+from setaria.datasets_builders.mner.grounding_rows import rollout_rows, sft_rows
+from setaria.datasets_builders.worlds.tweets import write_tweets_world
+from setaria.recipes.makar.build import Source, build_rows
+from setaria.recipes.makar.lab_config import LabConfig
+from setaria.recipes.makar.lab_knowledge import TRAINED_ON, inform, read_told
+from setaria.recipes.makar.lab_model import save_model
+from setaria.recipes.makar.lab_seeing import TEXTS, seeing_rows
+from setaria.recipes.makar.processor import grounding_processor
+from setaria.recipes.makar.tiny_model import FAMILY, texts_of
+from setaria.recipes.quiet_on_cpu import quiet_on_cpu
+from setaria.recipes.run_folder import write_atomically
+from setaria.rewards.grounding import GroundingRewards
+from setaria.rewards.grounding_paper_exact import PaperExactRewards
+
+
+DONE = "done"
+LONGEST_REPLY = 32
+WARMUP = 50
+
+
+@dataclass
+class Shared:
+    """What all seeds start from, in the lab's `folder`."""
+
+    config: LabConfig
+    folder: Path
+
+    def run(self, report: Callable[[str], None] = print) -> None:
+        """Make everything that is not there yet."""
+        _run(self, ("world", "informed", "seeing", "rows"), self.folder, report)
+
+    @property
+    def world(self) -> Path:
+        return self.folder / "world"
+
+    @cached_property
+    def prompts(self) -> GroundingPrompts:
+        """The prompts of all stages."""
+        return GroundingPrompts.of_processor(FAMILY, grounding_processor(str(self.folder / "seeing")))
+
+    def _world(self, folder: Path) -> None:
+        write_tweets_world(folder, self.config.train, self.config.dev, self.config.test)
+
+    def _informed(self, folder: Path) -> None:
+        inform(self.world, folder)
+
+    def _seeing(self, folder: Path) -> None:
+        untrained = self.folder / "untrained"
+        save_model(untrained, [*texts_of(self.world), *TEXTS])
+        prompts = GroundingPrompts.of_processor(FAMILY, grounding_processor(str(untrained)))
+        rows = row_dataset(seeing_rows(self.config.seen, prompts, seed=0))
+        train(untrained, folder, rows, self.config.seeing_steps, self.config.seeing_rate, self.config.batch)
+
+    def _rows(self, folder: Path) -> None:
+        rng = random.Random(0)
+        told = read_told(self.folder / "informed", TRAINED_ON, "train")
+        lines = [
+            {"tweet": tweet, "entity": words, "text": text}
+            for tweet, one in told.items()
+            for words, text in one.about.items()
+            if rng.random() >= self.config.untold
+        ]
+        knowledge = self.folder / "told.jsonl"
+        write_atomically(knowledge, "".join(json.dumps(line) + "\n" for line in lines))
+        build_rows(
+            Source(self.world), "train", self.prompts, folder, looks=self.world / "facts.jsonl", knowledge=knowledge
+        )
+
+
+@dataclass
+class Stages:
+    """One seed; `folder` holds its checkpoints and rows."""
+
+    shared: Shared
+    folder: Path
+    seed: int
+
+    def run(self, report: Callable[[str], None] = print) -> None:
+        """Make everything that is not there yet."""
+        _run(self, ("cold", "rated", "continued", "continued_hard", "reinforced", "paper_exact"), self.folder, report)
+
+    def chat(self, stage: str, temperature: float = 0.0) -> LocalChat:
+        """The model of a stage."""
+        folder = str(self.folder / stage)
+        model = AutoModelForImageTextToText.from_pretrained(folder)
+        return LocalChat(
+            model, grounding_processor(folder), max_new_tokens=LONGEST_REPLY, batch=64, temperature=temperature
+        )
+
+    @property
+    def config(self) -> LabConfig:
+        return self.shared.config
+
+    @cached_property
+    def _halves(self) -> tuple[Dataset, Dataset]:
+        """The rows of the cold start, and the pool."""
+        rows = load_from_disk(str(self.shared.folder / "rows")).shuffle(seed=self.seed)
+        return rows.skip(self.config.pool), rows.take(self.config.pool)
+
+    @cached_property
+    def _hard(self) -> Dataset:
+        return load_from_disk(str(self.folder / "rated"))
+
+    def _cold(self, folder: Path) -> None:
+        rows = sft_rows(self._halves[0])
+        train(
+            self.shared.folder / "seeing",
+            folder,
+            rows,
+            self.config.cold_steps,
+            self.config.cold_rate,
+            self.config.batch,
+            self.seed,
+        )
+
+    def _rated(self, folder: Path) -> None:
+        pool = self._halves[1]
+        set_seed(self.seed)
+        rates = list(pass_rates(pool, self.chat("cold", temperature=1.0).generate, self.config.samples))
+        nones = [not boxes for boxes in pool["gold_boxes"]]
+        config = SplitConfig(easy=0, none_share=sum(nones) / len(nones), seed=self.seed)
+        found = split_by_difficulty(rates, nones, config)
+        # An untrained model is right about nothing, and then nothing is hard.
+        pool.select(found.hard or range(len(pool))).save_to_disk(folder)
+
+    def _continued(self, folder: Path) -> None:
+        self._continue(folder, load_from_disk(str(self.shared.folder / "rows")))
+
+    def _continued_hard(self, folder: Path) -> None:
+        self._continue(folder, self._hard)
+
+    def _continue(self, folder: Path, rows: Dataset) -> None:
+        config = self.config
+        train(self.folder / "cold", folder, rows, config.rl_steps, config.continued_rate, 2 * config.batch, self.seed)
+
+    def _reinforced(self, folder: Path) -> None:
+        self._reinforce(folder, GroundingRewards(FAMILY).functions)
+
+    def _paper_exact(self, folder: Path) -> None:
+        self._reinforce(folder, PaperExactRewards(FAMILY).functions)
+
+    def _reinforce(self, folder: Path, rewards: Sequence[Callable[..., list[float]]]) -> None:
+        trainer = GRPOTrainer(
+            str(self.folder / "cold"),
+            list(rewards),
+            GRPOConfig(
+                output_dir=str(folder),
+                max_steps=self.config.rl_steps,
+                learning_rate=self.config.rl_rate,
+                lr_scheduler_type="constant_with_warmup",
+                warmup_steps=5,
+                reward_weights=[0.5, 0.5],
+                per_device_train_batch_size=self.config.prompts * self.config.generations,
+                num_generations=self.config.generations,
+                max_completion_length=LONGEST_REPLY,
+                **quiet_on_cpu(self.seed) | {"logging_strategy": "steps", "logging_steps": 5},
+            ),
+            train_dataset=rollout_rows(self._hard),
+            processing_class=grounding_processor(str(self.folder / "cold")),
+        )
+        _finish(trainer, folder)
+
+
+def train(start: Path, folder: Path, rows: Dataset, steps: int, rate: float, batch: int, seed: int = 0) -> None:
+    """SFT of the model in `start`."""
+    trainer = SFTTrainer(
+        str(start),
+        SFTConfig(
+            output_dir=str(folder),
+            max_steps=steps,
+            learning_rate=rate,
+            lr_scheduler_type="linear",
+            warmup_steps=min(WARMUP, steps // 10),
+            adam_beta2=0.98,
+            per_device_train_batch_size=batch,
+            max_length=None,
+            **quiet_on_cpu(seed) | {"logging_strategy": "steps", "logging_steps": 50},
+        ),
+        train_dataset=rows.select_columns(["prompt", "completion", "images"]),
+        processing_class=grounding_processor(str(start)),
+    )
+    _finish(trainer, folder)
+
+
+def _run(stages: Any, names: Sequence[str], folder: Path, report: Callable[[str], None]) -> None:
+    for name in names:
+        made = folder / name
+        if not (made / DONE).exists():
+            began = time.monotonic()
+            shutil.rmtree(made, ignore_errors=True)  # what an interrupted run left
+            getattr(stages, f"_{name}")(made)
+            (made / DONE).touch()
+            report(f"{made.relative_to(folder.parent)}: {time.monotonic() - began:.0f} s")
+
+
+def _finish(trainer: Any, folder: Path) -> None:
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    trainer.save_model(str(folder))
+    trainer.state.save_to_json(str(folder / "trainer_state.json"))
