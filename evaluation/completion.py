@@ -23,7 +23,7 @@ class Completion:
     """Prompts of JSON lines."""
 
     name = "completion"
-    metrics = (Metric(name, "exact_match", True), Metric(name, "tokens", True, "generated tokens"))
+    metrics: tuple[Metric, ...] = (Metric(name, "exact_match", True), Metric(name, "tokens", True, "generated tokens"))
 
     def __init__(self, file: Path, config: EvalConfig):
         self.file, self.config = file, config

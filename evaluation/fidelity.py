@@ -29,7 +29,7 @@ class Fidelity:
     """Texts of JSON lines (`{"text": ...}`), or of a plain file, which is cut into pieces of `max_length` tokens."""
 
     name = "fidelity"
-    metrics = (
+    metrics: tuple[Metric, ...] = (
         Metric(name, "nats_per_token", False, "nats"),
         Metric(name, "kl", False, "nats"),
         Metric(name, "top1", True),

@@ -7,7 +7,6 @@ is in its file is not done again. Where memory runs out the batch is halved and 
 import gc
 import platform
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -30,9 +29,6 @@ from setaria.evaluation.results import PACKAGES, Results
 from setaria.evaluation.scores import Metric, Score, Setting
 
 
-TASKS = {"fidelity": Fidelity, "completion": Completion}
-
-
 class Task(Protocol):
     """What the runner needs of a task."""
 
@@ -42,6 +38,9 @@ class Task(Protocol):
     def samples(self, checkpoint: Checkpoint) -> dict[str, Any]: ...
 
     def run(self, checkpoint: Checkpoint, setting: Setting, samples: Sequence[tuple[str, Any]]) -> list[Item]: ...
+
+
+TASKS: dict[str, Callable[[Path, EvalConfig], Task]] = {"fidelity": Fidelity, "completion": Completion}
 
 
 def evaluate(config: EvalConfig) -> Results:
@@ -55,11 +54,11 @@ def evaluate(config: EvalConfig) -> Results:
     if state.is_main_process:
         _check_writable(config.output)
     state.wait_for_everyone()
-    tasks = [TASKS[name](file, config) for name, file in config.tasks.items()]
+    tasks: list[Task] = [TASKS[name](file, config) for name, file in config.tasks.items()]
     settings: list[Setting] = []
     scores: list[Score] = []
     notes: list[str] = []
-    with _progress(state) as progress:
+    with Progress(transient=True, disable=not state.is_main_process) as progress:
         for name, adapter in config.checkpoints:
             checkpoint = load(name, adapter, config, state.device)
             for setting in config.settings(name, adapter):
@@ -92,7 +91,7 @@ def _run_task(
     checkpoint: Checkpoint,
     setting: Setting,
     config: EvalConfig,
-    progress: Progress | None,
+    progress: Progress,
     notes: list[str],
 ) -> list[Item]:
     """All items of a task, those finished earlier among them, in every process."""
@@ -104,7 +103,7 @@ def _run_task(
     samples = task.samples(checkpoint)
     done = {id: item for id, item in finished.items() if id in samples}
     waiting = [(id, sample) for id, sample in samples.items() if id not in done]
-    bar = progress and progress.add_task(f"{setting.name}, {task.name}", total=len(samples), completed=len(done))
+    line = progress.add_task(f"{setting.name}, {task.name}", total=len(samples), completed=len(done))
     size = config.batch_size
     for start in range(0, len(waiting), state.num_processes * config.batch_size):
         mine = waiting[start:][: state.num_processes * config.batch_size][state.process_index :: state.num_processes]
@@ -115,8 +114,7 @@ def _run_task(
             done[item.id] = item
             if file:
                 file.add(item)
-            if progress is not None:
-                progress.advance(bar)
+            progress.advance(line)
     return [done[id] for id in sorted(done)]
 
 
@@ -160,10 +158,6 @@ def _check_writable(output: Path) -> None:
         (output / ".writable").unlink()
     except OSError as error:
         raise OSError(f"output={output} cannot be written ({error.strerror})") from None
-
-
-def _progress(state: PartialState) -> AbstractContextManager[Progress | None]:
-    return Progress(transient=True) if state.is_main_process else nullcontext()
 
 
 def _versions() -> dict[str, str]:

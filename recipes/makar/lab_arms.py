@@ -101,8 +101,8 @@ def run_floor(name: str, shared: Shared) -> list[dict[str, int]]:
         answers = [whole_image(tweet.entities, tweet.size) for tweet in tweets]
         return _counted(shared, tweets, answers, answers)
     if name == "always None":
-        on_gold = [always_none(tweet.entities) for tweet in tweets]
-        return _counted(shared, tweets, on_gold, [always_none(told[tweet.id].entities) for tweet in tweets])
+        nowhere = [always_none(tweet.entities) for tweet in tweets]
+        return _counted(shared, tweets, nowhere, [always_none(told[tweet.id].entities) for tweet in tweets])
     place = usual_place(read_gmner(shared.world, "train"))
     on_gold, on_found = [], []
     for tweet in tweets:
