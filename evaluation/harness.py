@@ -60,7 +60,9 @@ class HarnessTask(Task):
     def __init__(self, name: str, task: Any, config: EvalConfig):
         self.name, self.task, self.config = name, task, config
         if getattr(task, "UNSAFE_CODE", False):
-            raise ValueError(f"tasks: {name} runs code that the model writes; do that with the harness itself, confined")
+            raise ValueError(
+                f"tasks: {name} runs code that the model writes; do that with the harness itself, confined"
+            )
         if getattr(task, "MULTIMODAL", False):
             raise ValueError(f"tasks: {name} has images or sound, which are not evaluated here")
         if task.get_config("num_fewshot") != 0 and (config.num_fewshot is not None or not task.config.num_fewshot):
@@ -95,7 +97,9 @@ class HarnessTask(Task):
             documents.setdefault(f"{instance.doc_id:06}", []).append(instance)
         return documents
 
-    def run(self, checkpoint: Checkpoint, setting: Setting, samples: Sequence[tuple[str, list[Instance]]]) -> list[Item]:
+    def run(
+        self, checkpoint: Checkpoint, setting: Setting, samples: Sequence[tuple[str, list[Instance]]]
+    ) -> list[Item]:
         """Finished items of some documents: at once, or one by one where drafts over a quantised cache ask for it."""
         generates = samples[0][1][0].request_type == "generate_until"
         if generates and NONE not in (setting.cache, setting.drafter) and len(samples) > 1:

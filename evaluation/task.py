@@ -16,11 +16,13 @@ class Task:
     Attributes:
         name: unique in a run.
         metrics: those that its items may have.
+        in_batches: its samples are run together; if not, each is finished, and written, before the next.
         takes_turns: the settings take turns at each sample, one at a time in a single process: for timings.
     """
 
     name: str
     metrics: tuple[Metric, ...]
+    in_batches = True
     takes_turns = False
 
     def applies_to(self, setting: Setting) -> bool:

@@ -12,9 +12,9 @@ from setaria.rewards.boxes import Box
 from setaria.rewards.gui.actions import Action, Click, Direction, Input, Scroll
 
 
-# Texts may hold anything. Attributes end at the first `"> `, a text at the end of a click and at the first closing tag
-# with a value after it in an input.
-_LINE = r'<(?P<tag>\w{1,20}) ?(?P<attributes>(?>.*?"(?=> ))|)> (?P<text>.*?) </(?P=tag)>'
+# Texts may hold anything. Attributes end at the first `"> ` that does not open a value, as in `id="> "`; a text ends
+# with a click, and in an input at the first closing tag with a value after it.
+_LINE = r'<(?P<tag>\w{1,20}) ?(?P<attributes>(?>.*?(?<!=)"(?=> ))|)> (?P<text>.*?) </(?P=tag)>'
 _ATTRIBUTE = re.compile(r'(\w[\w ]{0,30})="(.*?)"(?= \w[\w ]{0,30}="|\Z)', re.DOTALL)
 _ENDS = re.compile(r"scroll\(\(\[(-?\d{1,6}), (-?\d{1,6})\], \[(-?\d{1,6}), (-?\d{1,6})\]\)\)")
 _CLICK = re.compile(rf"click\({_LINE}\)", re.DOTALL)

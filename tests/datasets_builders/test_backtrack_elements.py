@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from setaria.datasets_builders.gui.elements import (
@@ -328,6 +328,7 @@ plain = st.text(st.sampled_from("ab <>,')(/安\n=:_ "), max_size=12)
 
 
 @given(text=plain, description=plain, identifier=plain, value=plain)
+@example(text="", description="", identifier="> ", value="")
 def test_texts_without_double_quotes_are_read_as_they_were(text, description, identifier, value):
     one = Element((0, 0, 9, 9), text, description, identifier, "p", "EditText", True)
     assert raw_form(Click(one.box), one).element == (identifier, text, "EditText", description)
