@@ -20,13 +20,12 @@ from setaria.evaluation.config import NONE, EvalConfig
 from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Metric, Setting
-from setaria.evaluation.task import Task
-from setaria.evaluation.task_files import read_texts
+from setaria.evaluation.task_files import read_json_lines
 from setaria.generation import XQuantCache
 from setaria.generation.xquant.teacher_forcing import teacher_forced_logits
 
 
-class Fidelity(Task):
+class Fidelity:
     """Texts of JSON lines (`{"text": ...}`), or of a plain file, which is cut into pieces of `max_length` tokens."""
 
     name = "fidelity"
@@ -35,7 +34,6 @@ class Fidelity(Task):
         Metric(name, "kl", False, "nats"),
         Metric(name, "top1", True),
     )
-    in_batches = False
 
     def __init__(self, file: Path, config: EvalConfig):
         self.file, self.config = file, config
@@ -48,7 +46,7 @@ class Fidelity(Task):
         """
         length = self.config.max_length
         if self.file.suffix == ".jsonl":
-            texts = [row["text"] for row in read_texts(self.file, "text")]
+            texts = [row["text"] for row in read_json_lines(self.file, "text")]
             ids = [checkpoint.tokenizer(text, return_tensors="pt").input_ids[:, :length] for text in texts]
         else:
             text = self.file.read_text(encoding="utf-8")

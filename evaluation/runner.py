@@ -11,23 +11,36 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
 from rich.progress import Progress
 
+from setaria.evaluation.completion import Completion
 from setaria.evaluation.config import NONE, EvalConfig
-from setaria.evaluation.hooks import stored_bits
-from setaria.evaluation.items import Item
+from setaria.evaluation.fidelity import Fidelity
+from setaria.evaluation.items import Item, ItemFile, items_file
 from setaria.evaluation.loading import Checkpoint, load
-from setaria.evaluation.record import check_record
+from setaria.evaluation.means import mean_score
 from setaria.evaluation.report import write_report
 from setaria.evaluation.results import PACKAGES, Results
-from setaria.evaluation.scores import Score, Setting
-from setaria.evaluation.task import Task
-from setaria.evaluation.task_run import TaskRun
-from setaria.evaluation.tasks import make_tasks
+from setaria.evaluation.scores import Metric, Score, Setting
+
+
+class Task(Protocol):
+    """What the runner needs of a task."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+
+    def samples(self, checkpoint: Checkpoint) -> dict[str, Any]: ...
+
+    def run(self, checkpoint: Checkpoint, setting: Setting, samples: Sequence[tuple[str, Any]]) -> list[Item]: ...
+
+
+TASKS: dict[str, Callable[[Path, EvalConfig], Task]] = {"fidelity": Fidelity, "completion": Completion}
 
 
 def evaluate(config: EvalConfig) -> Results:
@@ -38,45 +51,22 @@ def evaluate(config: EvalConfig) -> Results:
         OSError: for an output folder that cannot be written, before anything is loaded.
     """
     state = PartialState(cpu=not torch.accelerator.is_available())  # else two processes on a CPU stay apart
-    return _evaluate(config, lambda name, adapter: load(name, adapter, config, state.device))
-
-
-def evaluate_loaded(checkpoint: Checkpoint, config: EvalConfig) -> Results:
-    """The same for a model in memory, under the name of the only one of `config.models`.
-
-    Raises:
-        ValueError: if `config` has several models, or adapters.
-    """
-    if len(config.models) > 1 or config.adapters:
-        raise ValueError("models: one, without adapters, is evaluated from memory")
-    return _evaluate(config, lambda name, adapter: checkpoint)
-
-
-def _evaluate(config: EvalConfig, get: Callable[[str, str | None], Checkpoint]) -> Results:
-    state = PartialState(cpu=not torch.accelerator.is_available())
     if state.is_main_process:
         _check_writable(config.output)
-        check_record(config)
     state.wait_for_everyone()
-    tasks = make_tasks(config)
+    tasks: list[Task] = [TASKS[name](file, config) for name, file in config.tasks.items()]
     settings: list[Setting] = []
     scores: list[Score] = []
     notes: list[str] = []
     with Progress(transient=True, disable=not state.is_main_process) as progress:
         for name, adapter in config.checkpoints:
-            checkpoint = get(name, adapter)
-            grid = config.settings(name, adapter)
-            runs = [run for task in tasks for run in _finished(task, checkpoint, grid, config, progress)]
-            for setting in grid:
-                own = [run for run in runs if run.setting == setting]
-                counted = [item for run in own for item in run.items]
-                settings.append(replace(setting, true_bits=_true_bits(counted, checkpoint, setting)))
-                scores += [score for run in own for score in run.task.scores(setting, run.items, config.seed)]
-                if state.is_main_process:
-                    for run in own:
-                        run.task.export(config.output, setting, run.items)
-            notes += [*checkpoint.notes, *(note for run in runs for note in run.notes)]
-            del checkpoint, runs
+            checkpoint = load(name, adapter, config, state.device)
+            for setting in config.settings(name, adapter):
+                items = {task.name: _run_task(task, checkpoint, setting, config, progress, notes) for task in tasks}
+                settings.append(replace(setting, true_bits=_true_bits(items, checkpoint, setting)))
+                scores += [score for task in tasks for score in _scores(task, setting, items[task.name], config.seed)]
+            notes += checkpoint.notes
+            del checkpoint
             gc.collect()
     measured = {(score.task, score.metric) for score in scores}
     results = Results(
@@ -96,43 +86,69 @@ def _evaluate(config: EvalConfig, get: Callable[[str, str | None], Checkpoint]) 
     return results
 
 
-def _finished(
-    task: Task, checkpoint: Checkpoint, grid: Sequence[Setting], config: EvalConfig, progress: Progress
-) -> list[TaskRun]:
-    """A task, done in the settings that it applies to."""
-    runs = [
-        TaskRun(task, checkpoint, setting, config.output, config.batch_size)
-        for setting in grid
-        if task.applies_to(setting)
-    ]
-    lines = [
-        progress.add_task(
-            f"{run.setting.name}, {task.name}", total=len(run.waiting) + len(run.items), completed=len(run.items)
-        )
-        for run in runs
-    ]
-    turns = (
-        [list(zip(runs, lines, strict=True))]
-        if task.takes_turns
-        else [[pair] for pair in zip(runs, lines, strict=True)]
-    )
-    for together in turns:
-        while any(run.waiting for run, _ in together):
-            for run, line in together:
-                if run.waiting:
-                    progress.advance(line, run.step())
-    return runs
+def _run_task(
+    task: Task,
+    checkpoint: Checkpoint,
+    setting: Setting,
+    config: EvalConfig,
+    progress: Progress,
+    notes: list[str],
+) -> list[Item]:
+    """All items of a task, those finished earlier among them, in every process."""
+    state = PartialState()
+    file = ItemFile(items_file(config.output, setting.name, task.name)) if state.is_main_process else None
+    [finished, dropped] = broadcast_object_list([file and file.finished(), file and file.dropped])
+    if dropped:
+        notes.append(dropped)
+    samples = task.samples(checkpoint)
+    done = {id: item for id, item in finished.items() if id in samples}
+    waiting = [(id, sample) for id, sample in samples.items() if id not in done]
+    line = progress.add_task(f"{setting.name}, {task.name}", total=len(samples), completed=len(done))
+    size = config.batch_size
+    for start in range(0, len(waiting), state.num_processes * config.batch_size):
+        mine = waiting[start:][: state.num_processes * config.batch_size][state.process_index :: state.num_processes]
+        items, size = _halving(lambda batch: task.run(checkpoint, setting, batch), mine, size)
+        if size < config.batch_size:
+            notes.append(f"{setting.name}, {task.name}: out of memory, batches of {size}")
+        for item in gather_object(items):
+            done[item.id] = item
+            if file:
+                file.add(item)
+            progress.advance(line)
+    return [done[id] for id in sorted(done)]
 
 
-def _true_bits(items: Sequence[Item], checkpoint: Checkpoint, setting: Setting) -> float | None:
-    """Bits per cached number: the model's own, those counted by items, weighted by their tokens, or counted now."""
+def _halving(
+    run: Callable[[Sequence[tuple[str, Any]]], list[Item]], samples: Sequence[tuple[str, Any]], size: int
+) -> tuple[list[Item], int]:
+    """Items of all samples, and the batch size that fits in memory."""
+    items: list[Item] = []
+    while len(items) < len(samples):
+        try:
+            items += run(samples[len(items) :][:size])
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()
+    return items, size
+
+
+def _scores(task: Task, setting: Setting, items: Sequence[Item], seed: int) -> list[Score]:
+    return [
+        Score(setting.name, task.name, metric.name, *mean_score(items, metric.name, seed), items[0].path)
+        for metric in task.metrics
+        if any(metric.name in item.scores for item in items)
+    ]
+
+
+def _true_bits(items: dict[str, list[Item]], checkpoint: Checkpoint, setting: Setting) -> float | None:
+    """Bits per cached number: the model's own, or those counted by items, weighted by their tokens."""
     if setting.cache == NONE:
         return 8.0 * checkpoint.model.dtype.itemsize
-    counted = [item for item in items if item.extra.get("true_bits")]
+    counted = [item for of_task in items.values() for item in of_task if item.extra.get("true_bits")]
     weight = sum(item.weight for item in counted)
-    if not counted:
-        return stored_bits(checkpoint.model, setting.cache)
-    return sum(item.weight * item.extra["true_bits"] for item in counted) / weight
+    return sum(item.weight * item.extra["true_bits"] for item in counted) / weight if counted else None
 
 
 def _check_writable(output: Path) -> None:
