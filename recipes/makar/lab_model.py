@@ -1,9 +1,8 @@
 """The lab's vision-language model, untrained: `tiny_model`'s, but sooner to learn where things are.
 
-Our choices, each found by trying. Positions of the vision tower start as waves over rows and columns, as large as what
-is seen: random ones, of the usual size one in forty of that, left the boxes wrong for twice as long and more. What is
-the same in all answers is one token, which halves them. Images are a quarter as large with as many tokens, which costs
-less and shows as much.
+Our choices. Positions of the vision tower start as waves over rows and columns, as large as what is seen; usually they
+start at random and one in forty of that. What is the same in all answers is one token, which halves them. Images are a
+quarter as large with as many tokens, which costs less.
 """
 
 import re
