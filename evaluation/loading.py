@@ -64,9 +64,14 @@ def load(name: str, adapter: str | None, config: EvalConfig, device: torch.devic
     return Checkpoint(model.eval(), tokenizer, notes)
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a checkpoint's or an adapter's folder that hold weights."""
+    return [file for pattern in WEIGHTS for file in folder.glob(pattern)]
+
+
 def _check_weights(name: str) -> None:
     folder = Path(name)
-    if folder.is_dir() and not any(file for pattern in WEIGHTS for file in folder.glob(pattern)):
+    if folder.is_dir() and not weight_files(folder):
         raise ValueError(f"{name}: the folder has no weights ({', '.join(WEIGHTS)}); is it a training run's parent?")
 
 

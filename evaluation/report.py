@@ -4,8 +4,6 @@ Names, texts of items and configuration come from outside. They reach the page e
 one script of the page is fixed, its hash is in the page's content security policy, and it reads nothing but the page.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
+from setaria.agents.html_page import page_environment, page_script
 from setaria.evaluation.report_headline import headline, timed_metrics
 from setaria.evaluation.report_samples import MOST_CHARACTERS, clipped, task_samples
 from setaria.evaluation.report_settings import Look, groups_of, looks_of, marked_groups
@@ -24,6 +22,7 @@ from setaria.evaluation.scores import Metric, Score
 from setaria.evaluation.wording import as_number
 
 
+HERE = Path(__file__).parent
 MOST_SAMPLES = 24
 MOST_BYTES = 12_000_000
 SCRIPTS = ("report.js", "report_plots.js", "report_table.js", "report_samples.js")
@@ -62,14 +61,7 @@ def write_report(
     results = Results.read(run)
     samples, cut = _samples(run, results, most_samples, most_bytes)
     looks, groups = looks_of(results.settings), groups_of(results.settings)
-    script = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(HERE)
     environment.filters |= {"clip": clipped, "number": as_number, "pretty": _pretty, "breakable": _breakable}
     page = environment.get_template("report.html.jinja").render(
         name=run.resolve().name,
@@ -88,8 +80,7 @@ def write_report(
         samples=samples,
         most_characters=MOST_CHARACTERS,
         data=_data(results, looks, samples),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **page_script(*(HERE / name for name in SCRIPTS)),
     )
     file = output or run / "report.html"
     write_atomically(file, page)

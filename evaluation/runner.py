@@ -18,6 +18,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from rich.progress import Progress
 
+from setaria.evaluation.claim import claim
 from setaria.evaluation.completion import Completion
 from setaria.evaluation.config import NONE, EvalConfig
 from setaria.evaluation.fidelity import Fidelity
@@ -47,12 +48,14 @@ def evaluate(config: EvalConfig) -> Results:
     """Evaluate what is not finished; writes items, results.json, results.csv, model_card.md and report.html.
 
     Raises:
-        ValueError: for data, checkpoints and files of items that cannot be used.
+        ValueError: for data, checkpoints and files of items that cannot be used, and for an output folder with items
+            of another checkpoint, file or setting.
         OSError: for an output folder that cannot be written, before anything is loaded.
     """
     state = PartialState(cpu=not torch.accelerator.is_available())  # else two processes on a CPU stay apart
     if state.is_main_process:
         _check_writable(config.output)
+        claim(config)
     state.wait_for_everyone()
     tasks: list[Task] = [TASKS[name](file, config) for name, file in config.tasks.items()]
     settings: list[Setting] = []

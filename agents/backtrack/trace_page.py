@@ -4,8 +4,6 @@ Everything in a trace is text from outside. It reaches the page escaped and clip
 the page is fixed, its hash is in the page's content security policy, and it reads nothing but the page's own elements.
 """
 
-import base64
-import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from markupsafe import Markup
 from setaria.agents.backtrack.trace_counts import count_episode, step_verdict
 from setaria.agents.backtrack.trace_screens import ScreenStore
 from setaria.agents.backtrack.traces import read_traces
+from setaria.agents.html_page import page_bytes, page_environment, page_script
 from setaria.rewards.boxes import clip
 from setaria.rewards.gui.actions import (
     ActionError,
@@ -32,11 +31,11 @@ from setaria.rewards.gui.actions import (
 )
 
 
+HERE = Path(__file__).parent
 MOST_EPISODES = 100
 MOST_BYTES = 32_000_000
 # What surrounds the episodes: styles, script, numbers, filters and help.
 SHELL_BYTES = 40_000
-MOST_CHARACTERS = 4000
 FILTERS = {
     "all": "All",
     "failed": "Failed",
@@ -74,14 +73,7 @@ def write_trace_page(
     """
     if most_episodes < 1:
         raise ValueError(f"{most_episodes} episodes: a page shows at least one")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["clip"] = _clip
+    environment = page_environment(HERE)
     fragments: Any = environment.get_template("trace_episode.html.jinja").module
     counts: Counter[str] = Counter()
     filtered: Counter[str] = Counter()
@@ -101,13 +93,12 @@ def write_trace_page(
         except (ValueError, TypeError, LookupError, ArithmeticError, jinja2.UndefinedError) as error:
             raise ValueError(f"{run / 'episodes.jsonl'}:{number}: {_reason(error)}") from None
         added = [entry, panel, *screens.uris[len(uris) :]]
-        room -= sum(len(_bytes(text)) + 50 for text in added)
+        room -= sum(len(page_bytes(text)) + 50 for text in added)
         if room >= 0:
             entries.append(entry)
             panels.append(panel)
             uris = list(screens.uris)
             filtered.update(view["kinds"])
-    script = (Path(__file__).parent / "trace_page.js").read_text(encoding="utf-8")
     page = environment.get_template("trace_page.html.jinja").render(
         name=run.resolve().name,
         counts=counts,
@@ -117,11 +108,10 @@ def write_trace_page(
         uris=uris,
         full=room < 0,
         megabytes=most_bytes / 1e6,
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **page_script(HERE / "trace_page.js"),
     )
-    output.write_bytes(_bytes(page))
-    return TracePage(output, len(_bytes(page)), counts["episodes"], len(panels))
+    output.write_bytes(page_bytes(page))
+    return TracePage(output, len(page_bytes(page)), counts["episodes"], len(panels))
 
 
 def _episode(number: int, episode: dict[str, Any], counts: Counter[str], screens: ScreenStore) -> dict[str, Any]:
@@ -257,17 +247,6 @@ def _words(action: dict[str, Any]) -> tuple[str, str]:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def _clip(text: Any, most: int = MOST_CHARACTERS) -> str:
-    """At most that many characters of a text, and how many more there are."""
-    text = str(text)
-    return text if len(text) <= most else f"{text[:most]} … and {len(text) - most} more characters"
-
-
-def _bytes(text: str) -> bytes:
-    """UTF-8; a lone surrogate, which JSON may hold, becomes a question mark."""
-    return text.encode(errors="replace")
 
 
 def _reason(error: Exception) -> str:

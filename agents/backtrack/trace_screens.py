@@ -1,12 +1,11 @@
 """Screenshots of a run inside a page: each is shrunk, encoded and stored once, however often it is shown."""
 
-import base64
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from setaria.agents.embedded_images import data_uri
 from setaria.datasets_builders.gui.pages import Page
 
 
@@ -35,25 +34,17 @@ class ScreenStore:
         if not file.is_relative_to(self._run):
             raise ValueError(f"screen {page['screen'][:200]!r} is outside the run")
         if file not in self._numbers:
-            uri = _data_uri(file)
+            uri = _screenshot(file)
             self._numbers[file] = None if uri is None else len(self.uris)
             self.uris += [] if uri is None else [uri]
         return self._numbers[file]
 
 
-def _data_uri(file: Path) -> str | None:
+def _screenshot(file: Path) -> str | None:
     try:
         if not file.is_file():
             return None
         image = Page(file.name, file).image
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    encoded = [_encoded(image, "PNG"), _encoded(image, "JPEG", quality=82)]
-    return min(encoded, key=len)
-
-
-def _encoded(image: Image.Image, kind: str, **options: Any) -> str:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_uri(image, LONGEST_SIDE)

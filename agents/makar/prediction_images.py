@@ -1,12 +1,11 @@
 """Images of tweets inside a page: each is shrunk, encoded and stored once, and none from outside its folder."""
 
-import base64
-from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
+from setaria.agents.embedded_images import data_uri
 from setaria.datasets_builders.mner.grounding_prompts import read_image
 
 
@@ -42,7 +41,7 @@ class EmbeddedImages:
                 self._known[name] = Embedded(None, problem=str(error))
             else:
                 self._known[name] = Embedded(len(self.uris), image.size)
-                self.uris.append(_data_uri(image))
+                self.uris.append(data_uri(image, LONGEST_SIDE))
         return self._known[name]
 
     def _read(self, name: str) -> Image.Image:
@@ -50,15 +49,3 @@ class EmbeddedImages:
         if not file.is_relative_to(self._root):
             raise ValueError("its path leaves the folder of the images")
         return read_image(file)
-
-
-def _data_uri(image: Image.Image) -> str:
-    image = image.convert("RGB")
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return min(_encoded(image, "PNG"), _encoded(image, "JPEG", quality=82), key=len)
-
-
-def _encoded(image: Image.Image, kind: str, **options: Any) -> str:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -5,8 +5,6 @@ as text only; an address becomes a link if it is one of the web. The one script 
 the page's content security policy, and it reads nothing but the page's own elements.
 """
 
-import base64
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -16,9 +14,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
+from setaria.agents.html_page import page_bytes, page_environment, page_script
 from setaria.agents.makar.prediction_images import Embedded, EmbeddedImages
 from setaria.agents.makar.prediction_verdicts import FAULTS, Verdict, has_type, verdicts
 from setaria.agents.makar.predictions import MARKS, Prediction, count_marks, read_predictions
@@ -28,11 +26,11 @@ from setaria.rewards.entity_scores import ScoredTweet, entity_scores
 from setaria.rewards.grounding_floors import always_none
 
 
+HERE = Path(__file__).parent
 MOST_TWEETS = 300
 MOST_BYTES = 32_000_000
 # What surrounds the tweets: styles, script, numbers, filters and help.
 SHELL_BYTES = 40_000
-MOST_CHARACTERS = 4000
 FILTERS = {
     "all": "All",
     "right": "All right",
@@ -81,14 +79,7 @@ def write_prediction_page(
     predictions = read_predictions(run / "predictions.jsonl")
     facts = _facts(run / "metrics.json")
     store = EmbeddedImages(_images(facts, run) if images is None else images)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["clip"] = _clip
+    environment = page_environment(HERE)
     environment.tests["web_address"] = is_web_address
     fragments: Any = environment.get_template("prediction.html.jinja").module
     entries: list[Markup] = []
@@ -99,14 +90,13 @@ def write_prediction_page(
     for number, prediction in enumerate(predictions[:most_tweets], 1):
         view = _tweet(number, prediction, store.image(prediction.image))
         entry, panel = fragments.entry(view), fragments.panel(view)
-        room -= sum(len(_bytes(text)) + 50 for text in (entry, panel, *store.uris[len(uris) :]))
+        room -= sum(len(page_bytes(text)) + 50 for text in (entry, panel, *store.uris[len(uris) :]))
         if room < 0:
             break
         entries.append(entry)
         panels.append(panel)
         uris = list(store.uris)
         filtered.update(view["kinds"])
-    script = (Path(__file__).parent / "predictions.js").read_text(encoding="utf-8")
     page = environment.get_template("predictions.html.jinja").render(
         name=run.resolve().name,
         facts=facts,
@@ -125,11 +115,10 @@ def write_prediction_page(
         uris=uris,
         full=room < 0,
         megabytes=most_bytes / 1e6,
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **page_script(HERE / "predictions.js"),
     )
-    output.write_bytes(_bytes(page))
-    return PredictionPage(output, len(_bytes(page)), len(predictions), len(panels))
+    output.write_bytes(page_bytes(page))
+    return PredictionPage(output, len(page_bytes(page)), len(predictions), len(panels))
 
 
 def _facts(file: Path) -> dict[str, Any]:
@@ -264,14 +253,3 @@ def _had_been_right(entity: Any, prediction: Prediction) -> bool:
     return any(
         (gold.start, gold.end) == (entity.start, entity.end) and has_type(entity, gold) for gold in prediction.gold
     )
-
-
-def _clip(text: Any, most: int = MOST_CHARACTERS) -> str:
-    """At most that many characters of a text, and how many more there are."""
-    text = str(text)
-    return text if len(text) <= most else f"{text[:most]} … and {len(text) - most} more characters"
-
-
-def _bytes(text: str) -> bytes:
-    """UTF-8; a lone surrogate, which JSON may hold, becomes a question mark."""
-    return text.encode(errors="replace")

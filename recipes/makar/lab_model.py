@@ -12,18 +12,7 @@ from pathlib import Path
 import torch
 
 from setaria.datasets_builders.mner.grounding_prompts import QUESTION
-from setaria.models.qwen_vl import image_only_processor
-from setaria.models.tiny import tiny_qwen3_vl, trained_tokenizer
-from setaria.recipes.makar.tiny_model import (
-    HEAD_DIM,
-    HEADS,
-    KEY_HEADS,
-    LAYERS,
-    MERGE,
-    VISION_LAYERS,
-    VISION_WIDTH,
-    WIDTH,
-)
+from setaria.recipes.makar.tiny_model import tiny_model, tiny_processor
 
 
 PATCH = 8
@@ -42,43 +31,13 @@ PIECES = (
 
 def save_model(folder: Path, texts: Iterable[str], seed: int = 0) -> None:
     """Write the untrained model, and its processor with a tokenizer for `texts`."""
-    tokenizer = trained_tokenizer(texts, vocabulary=2048, pieces="|".join(PIECES))
-    tokenizer.padding_side = "left"
-    model = tiny_qwen3_vl(
-        tokenizer,
-        seed,
-        text={
-            "hidden_size": WIDTH,
-            "intermediate_size": 3 * WIDTH,
-            "num_hidden_layers": LAYERS,
-            "num_attention_heads": HEADS,
-            "num_key_value_heads": KEY_HEADS,
-            "head_dim": HEAD_DIM,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1e4,
-                "mrope_section": [6, 5, 5],
-                "mrope_interleaved": True,
-            },
-        },
-        vision={
-            "depth": VISION_LAYERS,
-            "hidden_size": VISION_WIDTH,
-            "intermediate_size": 2 * VISION_WIDTH,
-            "out_hidden_size": WIDTH,
-            "num_heads": HEADS,
-            "patch_size": PATCH,
-            "spatial_merge_size": MERGE,
-        },
-    )
-    model.config.tie_word_embeddings = True
-    model.tie_weights()
+    processor = tiny_processor(texts, "|".join(PIECES), PATCH, IMAGE_PIXELS)
+    model = tiny_model(processor.tokenizer, seed, PATCH)
+    positions = model.model.visual.pos_embed.weight
     with torch.no_grad():
-        model.model.visual.pos_embed.weight.copy_(POSITION_SIZE * _waves(*model.model.visual.pos_embed.weight.shape))
-    unit = PATCH * MERGE
-    size = {"shortest_edge": unit * unit, "longest_edge": IMAGE_PIXELS}
+        positions.copy_(POSITION_SIZE * _waves(*positions.shape))
     model.save_pretrained(folder)
-    image_only_processor(tokenizer, patch_size=PATCH, merge_size=MERGE, size=size).save_pretrained(folder)
+    processor.save_pretrained(folder)
 
 
 def _waves(places: int, width: int) -> torch.Tensor:

@@ -13,6 +13,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerBase, Qwen3VLForConditionalGeneration
+
 from setaria.agents.makar.json_lines import read_lines
 from setaria.datasets_builders.mner.gmner import read_gmner
 from setaria.datasets_builders.mner.grounding_prompts import QUESTION, describe
@@ -34,8 +36,32 @@ IMAGE_PIXELS = 128 * 128
 
 def save_tiny_model(folder: Path, texts: Iterable[str], seed: int = 0) -> ImageOnlyQwenVLProcessor:
     """Write an untrained model, and its processor with a tokenizer for `texts`; returns the processor."""
-    tokenizer = trained_tokenizer(texts, vocabulary=2048, pieces=PIECES)
+    processor = tiny_processor(texts, PIECES, PATCH, IMAGE_PIXELS)
+    tiny_model(processor.tokenizer, seed, PATCH).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return processor
+
+
+def tiny_processor(texts: Iterable[str], pieces: str, patch: int, most_pixels: int) -> ImageOnlyQwenVLProcessor:
+    """A processor with a tokenizer for `texts` that cuts them into `pieces` and their parts.
+
+    Args:
+        patch: side of an image patch, in pixels.
+        most_pixels: of an image.
+    """
+    tokenizer = trained_tokenizer(texts, vocabulary=2048, pieces=pieces)
     tokenizer.padding_side = "left"
+    unit = patch * MERGE
+    return image_only_processor(
+        tokenizer,
+        patch_size=patch,
+        merge_size=MERGE,
+        size={"shortest_edge": unit * unit, "longest_edge": most_pixels},
+    )
+
+
+def tiny_model(tokenizer: PreTrainedTokenizerBase, seed: int, patch: int) -> Qwen3VLForConditionalGeneration:
+    """The untrained model."""
     model = tiny_qwen3_vl(
         tokenizer,
         seed,
@@ -59,22 +85,13 @@ def save_tiny_model(folder: Path, texts: Iterable[str], seed: int = 0) -> ImageO
             "intermediate_size": 2 * VISION_WIDTH,
             "out_hidden_size": WIDTH,
             "num_heads": HEADS,
-            "patch_size": PATCH,
+            "patch_size": patch,
             "spatial_merge_size": MERGE,
         },
     )
     model.config.tie_word_embeddings = True
     model.tie_weights()
-    unit = PATCH * MERGE
-    processor = image_only_processor(
-        tokenizer,
-        patch_size=PATCH,
-        merge_size=MERGE,
-        size={"shortest_edge": unit * unit, "longest_edge": IMAGE_PIXELS},
-    )
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return processor
+    return model
 
 
 def texts_of(world: Path) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The grid runs for real: numbers equal an independent loop, hooks are in place, and what is finished stays so."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -38,6 +39,7 @@ def test_every_setting_has_every_score(run, tiny_checkpoint):
     assert len(results.scores) == 4 * 5
     assert {file.name for file in done.output.iterdir()} == {
         "items",
+        "made_with.json",
         "model_card.md",
         "report.html",
         "results.csv",
@@ -160,6 +162,28 @@ def test_what_is_finished_is_not_done_again(tiny_checkpoint, tmp_path, monkeypat
     assert asked == ["00002"]
     assert again.scores == whole.scores
     assert [note.endswith("cut short while it was written; the item is done again") for note in again.notes] == [True]
+
+
+def test_more_caches_are_added_to_a_run(tiny_checkpoint, tmp_path):
+    evaluate(config(tiny_checkpoint, tmp_path, limit=1))
+    results = evaluate(config(tiny_checkpoint, tmp_path, caches=("none", "safe"), limit=2))
+    assert [score.items for score in results.scores if score.metric == "kl"] == [2, 2]
+
+
+@pytest.mark.parametrize("other", ["settings", "file", "checkpoint"])
+def test_items_of_something_else_are_not_taken_for_finished(other, tiny_checkpoint, tmp_path):
+    checkpoint = shutil.copytree(tiny_checkpoint, tmp_path / "model")
+    evaluate(config(checkpoint, tmp_path, limit=1))
+    again = config(checkpoint, tmp_path, limit=1, max_new_tokens=9 if other == "settings" else 24)
+    named = "another max_new_tokens"
+    if other == "file":
+        (tmp_path / "prompts.jsonl").write_text('{"prompt": "other"}\n')
+        named = "another file of completion"
+    if other == "checkpoint":
+        (checkpoint / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes() + b" ")
+        named = "another checkpoint model"
+    with pytest.raises(ValueError, match=named):
+        evaluate(again)
 
 
 def test_a_batch_that_does_not_fit_is_halved(tiny_checkpoint, tmp_path, monkeypatch):
