@@ -21,9 +21,6 @@ class ScriptedChat:
             return [self.script(text(conversation)) for conversation in conversations]
         return [self.script.pop(0) for _ in conversations]
 
-    def yes_probability(self, conversations):
-        raise AssertionError("nobody asks for it")
-
 
 class Silent(ScriptedChat):
     """Must not be asked."""

@@ -9,11 +9,15 @@ from typing import Any, Protocol, TypeAlias
 Conversation: TypeAlias = list[dict[str, Any]]
 
 
-class ChatModel(Protocol):
+class ReplyModel(Protocol):
     """A model that answers batches of conversations."""
 
     def generate(self, conversations: Sequence[Conversation]) -> list[str]:
         """One reply per conversation."""
+
+
+class ChatModel(ReplyModel, Protocol):
+    """One that can also be asked for a verdict."""
 
     def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
         """P(Yes) over {Yes, No} for the first token of each reply."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from setaria.agents.backtrack.chat import ChatModel
+from setaria.agents.backtrack.chat import ReplyModel
 from setaria.datasets_builders.mner.grounding_prompts import Conversation, GroundingPrompts, ShownImage, type_text
 from setaria.datasets_builders.mner.tweets import Tweet
 from setaria.rewards.grounded_entities import PredictedEntity
@@ -58,7 +58,7 @@ class GroundingAgent:
         prompts: of the model's family and processor, the same as in its training.
     """
 
-    chat: ChatModel
+    chat: ReplyModel
     prompts: GroundingPrompts
 
     def ground(self, tasks: Iterable[GroundingTask]) -> list[list[Grounding]]:

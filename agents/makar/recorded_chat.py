@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from setaria.agents.backtrack.chat import ChatModel, Conversation
+from setaria.agents.backtrack.chat import Conversation, ReplyModel
 from setaria.agents.makar.json_lines import GrowingFile, read_lines, texts_of
 
 
@@ -44,7 +44,7 @@ class RecordingChat:
         ValueError: for a blank name, a batch below 1, and naming file and line of what is no recorded answer.
     """
 
-    def __init__(self, model: ChatModel, name: str, path: Path, batch: int = 32):
+    def __init__(self, model: ReplyModel, name: str, path: Path, batch: int = 32):
         if not name.strip():
             raise ValueError(f"name={name!r} is blank")
         if batch < 1:

@@ -22,11 +22,3 @@ class RecordedModel:
     def generate(self, conversations: Sequence[Conversation]) -> list[str]:
         """One reply per conversation."""
         return self.chat.replies([Question(self.role, conversation) for conversation in conversations])
-
-    def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
-        """Not recorded.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("probabilities are not recorded")

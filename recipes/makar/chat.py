@@ -3,13 +3,13 @@
 import torch
 from transformers import ProcessorMixin
 
-from setaria.agents.backtrack.chat import ChatModel
+from setaria.agents.backtrack.chat import ReplyModel
 from setaria.agents.backtrack.endpoint import Endpoint
 from setaria.recipes.backtrack.chats import load_chats, load_processor
 from setaria.recipes.makar.script_arguments import ChatArguments
 
 
-def load_chat(arguments: ChatArguments, processor: ProcessorMixin | None = None) -> ChatModel:
+def load_chat(arguments: ChatArguments, processor: ProcessorMixin | None = None) -> ReplyModel:
     """The model.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from setaria.agents.backtrack.chat import ChatModel
+from setaria.agents.backtrack.chat import ReplyModel
 from setaria.agents.backtrack.endpoint import Endpoint
 from setaria.agents.backtrack.local_chat import LocalChat
 from setaria.agents.makar.corpus_search import CorpusSearch
@@ -67,7 +67,7 @@ def recording_chats(arguments: KnowledgeArguments) -> tuple[RecordingChat, Recor
     return sampling, steady
 
 
-def load_both(arguments: KnowledgeArguments) -> tuple[ChatModel, ChatModel]:
+def load_both(arguments: KnowledgeArguments) -> tuple[ReplyModel, ReplyModel]:
     """The model at its temperature, and at temperature 0; weights are loaded once."""
     chat = load_chat(arguments)
     if isinstance(chat, Endpoint):

@@ -68,7 +68,7 @@ class Words:
 
 
 class StandIn:
-    """A `ChatModel`.
+    """A `ReplyModel`.
 
     Args:
         words: of the training tweets.
@@ -82,10 +82,6 @@ class StandIn:
     def generate(self, conversations: Sequence[Conversation]) -> list[str]:
         """One reply each."""
         return [self._answer(conversation[-1]["content"][-1]["text"]) for conversation in conversations]
-
-    def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
-        """It is not asked for verdicts."""
-        raise NotImplementedError("the stand-in gives no verdicts")
 
     def _answer(self, text: str) -> str:
         tokens = _quoted_after(text, "Tweet:").split()

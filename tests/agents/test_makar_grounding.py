@@ -33,9 +33,6 @@ class Scripted:
             for one in conversations
         ]
 
-    def yes_probability(self, conversations):
-        raise AssertionError
-
 
 def text_of(conversation):
     return conversation[0]["content"][1]["text"]

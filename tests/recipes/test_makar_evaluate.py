@@ -61,9 +61,6 @@ class Stub:
         kind = "LOC" if "Decide." in asked else ("PER", "ORG")[len(self.asked) % 2]
         return f"Named entities:\n1. {word} ({kind}): known\nReasoning: none."
 
-    def yes_probability(self, conversations):
-        raise AssertionError
-
 
 @pytest.fixture
 def stub(monkeypatch):

@@ -256,9 +256,6 @@ class HalfRight:
             for number, one in enumerate(conversations)
         ]
 
-    def yes_probability(self, conversations):
-        raise AssertionError
-
 
 def split_flags(untrained, rows, output, *more):
     names = ["--model_name_or_path", untrained, "--rows", rows, "--output", output]
