@@ -77,7 +77,7 @@ def test_a_tokenizer_without_padding_or_template(tiny_checkpoint, tmp_path):
     results = evaluate(config(bare, tmp_path, limit=2))
     assert [note for note in results.notes if "no padding token" in note]
     with pytest.raises(ValueError, match="has no chat template"):
-        evaluate(config(bare, tmp_path, apply_chat_template=True))
+        evaluate(config(bare, tmp_path, apply_chat_template=True, output=tmp_path / "other"))
 
 
 def test_an_output_folder_that_cannot_be_written(tiny_checkpoint, tmp_path):
