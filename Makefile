@@ -37,5 +37,5 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,deepspeed,bitsandbytes]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,deepspeed,bitsandbytes,eval]'
 	touch $(READY)

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 
-LISTS = {"models": "model", "adapters": "adapter", "caches": "cache", "drafters": "drafter"}  # field: flag
+# Fields that hold several values.
+LISTS = ("models", "adapters", "caches", "drafters", "recall_lengths", "recall_depths")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,8 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--tasks",
         nargs="+",
-        metavar="NAME=FILE",
-        help='fidelity=TEXTS (.jsonl with "text", or plain text); completion=PROMPTS (.jsonl with "prompt", "target")',
+        metavar="NAME[=FILE]",
+        help="ours: fidelity=TEXTS, completion=PROMPTS, recall, speed=PROMPTS, lossless=PROMPTS, "
+        "alpaca_eval=INSTRUCTIONS, mt_bench=QUESTIONS, backtrack=TASKS, makar=TWEETS; else lm-evaluation-harness's",
     )
     parser.add_argument("--cache", dest="caches", nargs="+", help="none or presets of xquant; default: none")
     parser.add_argument("--drafter", dest="drafters", nargs="+", help="none, trie; default: none")
@@ -41,7 +43,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device_map", help="accelerate's placement on several devices, such as auto")
     for flag in ("merge_adapter", "load_in_4bit", "load_in_8bit", "apply_chat_template"):
         parser.add_argument(f"--{flag}", action=BooleanOptionalAction, default=None)
-    parser.add_argument("--seed", type=int, help="of bootstrap intervals; default: 0")
+    parser.add_argument("--include_path", type=Path, help="folder with your own YAML of lm-evaluation-harness")
+    parser.add_argument("--num_fewshot", type=int, help="examples before each of the harness's questions")
+    parser.add_argument("--recall_lengths", type=int, nargs="+", help="tokens of recall's texts")
+    parser.add_argument("--recall_depths", type=float, nargs="+", help="where the answer is in them, 0 to 1")
+    parser.add_argument("--rounds", type=int, help="timed runs of each of speed's prompts; default: 5")
+    parser.add_argument("--judge_url", help="OpenAI-compatible endpoint that judges alpaca_eval and mt_bench")
+    parser.add_argument("--judge_model", help="the judge's name at the endpoint")
+    parser.add_argument("--judge_key_env", help="environment variable with its key; default: OPENAI_API_KEY")
+    parser.add_argument("--seed", type=int, help="of bootstrap intervals and of recall's texts; default: 0")
 
 
 def run(args: Namespace) -> int:
@@ -78,7 +88,8 @@ def _evaluate(args: Namespace) -> None:
         if name not in values:
             raise ValueError(f"--{flag} is needed")
     values |= {name: tuple(values[name]) for name in LISTS if name in values}
-    values |= {"tasks": _files(values["tasks"]), "output": Path(values["output"])}
+    values |= {name: Path(values[name]) for name in ("output", "include_path") if name in values}
+    values |= {"tasks": _files(values["tasks"])}
     config = EvalConfig(**values)
     evaluate(config)
     if PartialState().is_main_process:
@@ -100,16 +111,10 @@ def _compare(before: Path, after: Path) -> None:
         console.print(note, markup=False)
 
 
-def _files(tasks: list[str] | dict[str, str]) -> dict[str, Path]:
-    if isinstance(tasks, dict):
-        return {name: Path(file) for name, file in tasks.items()}
-    files = {}
-    for task in tasks:
-        name, equals, file = task.partition("=")
-        if not equals:
-            raise ValueError(f"tasks: {task!r} is not NAME=FILE")
-        files[name] = Path(file)
-    return files
+def _files(tasks: list[str] | dict[str, str | None]) -> dict[str, Path | None]:
+    if not isinstance(tasks, dict):
+        tasks = {name: file or None for name, _, file in (task.partition("=") for task in tasks)}
+    return {name: None if file is None else Path(file) for name, file in tasks.items()}
 
 
 def _from_yaml(file: Path) -> dict[str, Any]:

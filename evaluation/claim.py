@@ -21,6 +21,10 @@ SETTINGS = (
     "load_in_4bit",
     "load_in_8bit",
     "apply_chat_template",
+    "num_fewshot",
+    "recall_lengths",
+    "recall_depths",
+    "seed",
 )
 
 
@@ -42,13 +46,20 @@ def claim(config: EvalConfig) -> None:
 
 
 def _made_with(config: EvalConfig) -> dict[str, Any]:
-    made: dict[str, Any] = {name: getattr(config, name) for name in SETTINGS}
+    made: dict[str, Any] = json.loads(json.dumps({name: getattr(config, name) for name in SETTINGS}))
     for name, adapter in config.checkpoints:
         (setting, *_) = config.settings(name, adapter)
         made[f"checkpoint {setting.name}"] = [_weights(one) for one in (name, adapter) if one]
     for task, path in config.tasks.items():
-        made[f"file of {task}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path is not None:
+            made[f"file of {task}"] = _content(path)
     return made
+
+
+def _content(path: Path) -> Any:
+    if path.is_dir():
+        return str(path.resolve())
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _weights(name: str) -> list[Any]:

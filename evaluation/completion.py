@@ -16,10 +16,11 @@ from setaria.evaluation.hooks import hooked
 from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Metric, Setting
+from setaria.evaluation.task import Task
 from setaria.evaluation.task_files import read_json_lines
 
 
-class Completion:
+class Completion(Task):
     """Prompts of JSON lines."""
 
     name = "completion"

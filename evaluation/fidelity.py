@@ -20,12 +20,13 @@ from setaria.evaluation.config import NONE, EvalConfig
 from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Metric, Setting
+from setaria.evaluation.task import Task
 from setaria.evaluation.task_files import read_json_lines
 from setaria.generation import XQuantCache
 from setaria.generation.xquant.teacher_forcing import teacher_forced_logits
 
 
-class Fidelity:
+class Fidelity(Task):
     """Texts of JSON lines (`{"text": ...}`), or of a plain file, which is cut into pieces of `max_length` tokens."""
 
     name = "fidelity"

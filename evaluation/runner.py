@@ -1,47 +1,31 @@
-"""Runs a grid: every setting of every checkpoint on every task, item by item, resumable and over processes.
+"""Runs a grid: every setting of every checkpoint on every task, item by item (`rounds`), and writes what was found.
 
-Under `accelerate launch` each process has the model and does its share of a round; the main one writes. An item that
-is in its file is not done again. Where memory runs out the batch is halved and the run goes on.
+Under `accelerate launch` each process has the model and does its share; results are those of one process.
 """
 
 import gc
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object
 from rich.progress import Progress
 
 from setaria.evaluation.claim import claim
-from setaria.evaluation.completion import Completion
 from setaria.evaluation.config import NONE, EvalConfig
-from setaria.evaluation.fidelity import Fidelity
-from setaria.evaluation.items import Item, ItemFile, items_file
+from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint, load
-from setaria.evaluation.means import mean_score
 from setaria.evaluation.report import write_report
 from setaria.evaluation.results import PACKAGES, Results
-from setaria.evaluation.scores import Metric, Score, Setting
-
-
-class Task(Protocol):
-    """What the runner needs of a task."""
-
-    name: str
-    metrics: tuple[Metric, ...]
-
-    def samples(self, checkpoint: Checkpoint) -> dict[str, Any]: ...
-
-    def run(self, checkpoint: Checkpoint, setting: Setting, samples: Sequence[tuple[str, Any]]) -> list[Item]: ...
-
-
-TASKS: dict[str, Callable[[Path, EvalConfig], Task]] = {"fidelity": Fidelity, "completion": Completion}
+from setaria.evaluation.rounds import Rounds
+from setaria.evaluation.scores import Score, Setting
+from setaria.evaluation.task import Task
+from setaria.evaluation.tasks import build_tasks
 
 
 def evaluate(config: EvalConfig) -> Results:
@@ -57,17 +41,21 @@ def evaluate(config: EvalConfig) -> Results:
         _check_writable(config.output)
         claim(config)
     state.wait_for_everyone()
-    tasks: list[Task] = [TASKS[name](file, config) for name, file in config.tasks.items()]
+    tasks = build_tasks(config)
     settings: list[Setting] = []
     scores: list[Score] = []
     notes: list[str] = []
     with Progress(transient=True, disable=not state.is_main_process) as progress:
         for name, adapter in config.checkpoints:
             checkpoint = load(name, adapter, config, state.device)
-            for setting in config.settings(name, adapter):
-                items = {task.name: _run_task(task, checkpoint, setting, config, progress, notes) for task in tasks}
-                settings.append(replace(setting, true_bits=_true_bits(items, checkpoint, setting)))
-                scores += [score for task in tasks for score in _scores(task, setting, items[task.name], config.seed)]
+            grid = config.settings(name, adapter)
+            items: dict[str, dict[str, list[Item]]] = {setting.name: {} for setting in grid}
+            for task in tasks:
+                for rounds in _run_task(task, checkpoint, grid, config, progress):
+                    items[rounds.setting.name][task.name] = rounds.finish()
+                    notes += rounds.notes
+            settings += [replace(one, true_bits=_true_bits(items[one.name], checkpoint, one)) for one in grid]
+            scores += [score for one in grid for score in _scores(tasks, one, items[one.name], config.seed)]
             notes += checkpoint.notes
             del checkpoint
             gc.collect()
@@ -90,58 +78,24 @@ def evaluate(config: EvalConfig) -> Results:
 
 
 def _run_task(
-    task: Task,
-    checkpoint: Checkpoint,
-    setting: Setting,
-    config: EvalConfig,
-    progress: Progress,
-    notes: list[str],
-) -> list[Item]:
-    """All items of a task, those finished earlier among them, in every process."""
-    state = PartialState()
-    file = ItemFile(items_file(config.output, setting.name, task.name)) if state.is_main_process else None
-    [finished, dropped] = broadcast_object_list([file and file.finished(), file and file.dropped])
-    if dropped:
-        notes.append(dropped)
+    task: Task, checkpoint: Checkpoint, grid: Sequence[Setting], config: EvalConfig, progress: Progress
+) -> list[Rounds]:
+    """All items of a task in every setting; settings take turns where the task asks for it."""
     samples = task.samples(checkpoint)
-    done = {id: item for id, item in finished.items() if id in samples}
-    waiting = [(id, sample) for id, sample in samples.items() if id not in done]
-    line = progress.add_task(f"{setting.name}, {task.name}", total=len(samples), completed=len(done))
-    size = config.batch_size
-    for start in range(0, len(waiting), state.num_processes * config.batch_size):
-        mine = waiting[start:][: state.num_processes * config.batch_size][state.process_index :: state.num_processes]
-        items, size = _halving(lambda batch: task.run(checkpoint, setting, batch), mine, size)
-        if size < config.batch_size:
-            notes.append(f"{setting.name}, {task.name}: out of memory, batches of {size}")
-        for item in gather_object(items):
-            done[item.id] = item
-            if file:
-                file.add(item)
-            progress.advance(line)
-    return [done[id] for id in sorted(done)]
+    rounds = [Rounds(task, checkpoint, setting, samples, config, progress) for setting in grid]
+    for together in [rounds] if task.alternates else [[one] for one in rounds]:
+        while any(one.waiting for one in together):
+            for one in together:
+                one.run()
+    return rounds
 
 
-def _halving(
-    run: Callable[[Sequence[tuple[str, Any]]], list[Item]], samples: Sequence[tuple[str, Any]], size: int
-) -> tuple[list[Item], int]:
-    """Items of all samples, and the batch size that fits in memory."""
-    items: list[Item] = []
-    while len(items) < len(samples):
-        try:
-            items += run(samples[len(items) :][:size])
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise
-            size //= 2
-            torch.cuda.empty_cache()
-    return items, size
-
-
-def _scores(task: Task, setting: Setting, items: Sequence[Item], seed: int) -> list[Score]:
+def _scores(tasks: Sequence[Task], setting: Setting, items: dict[str, list[Item]], seed: int) -> list[Score]:
     return [
-        Score(setting.name, task.name, metric.name, *mean_score(items, metric.name, seed), items[0].path)
+        Score(setting.name, task.name, metric.name, *value, items[task.name][0].path)
+        for task in tasks
         for metric in task.metrics
-        if any(metric.name in item.scores for item in items)
+        if (value := task.score(metric, items[task.name], seed))
     ]
 
 

@@ -105,7 +105,7 @@ def test_rows(line, message, tiny_checkpoint, tmp_path):
     ("arguments", "message"),
     [
         ([], "--model is needed"),
-        (["--model", "m", "--output", "o", "--tasks", "fidelity"], "'fidelity' is not NAME=FILE"),
+        (["--model", "m", "--output", "o", "--tasks", "fidelity"], "fidelity needs a file: fidelity=FILE"),
         (["--model", "m", "--output", "o", "--tasks", "fidelity=none.jsonl"], "fidelity: no file none.jsonl"),
         (["compare", "a"], "compare RUN_A RUN_B or report RUN"),
     ],

@@ -8,10 +8,11 @@ import torch
 from eval_inputs import TEXT, config
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
-from setaria.evaluation import evaluate, runner
+from setaria.evaluation import evaluate
 from setaria.evaluation.completion import Completion
 from setaria.evaluation.fidelity import Fidelity
 from setaria.evaluation.items import items_file, read_items
+from setaria.evaluation.rounds import halving
 from setaria.generation import XQuantCache
 
 
@@ -207,7 +208,7 @@ def test_memory_that_does_not_hold_a_single_item(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        runner._halving(run, [("a", 1), ("b", 2)], 2)
+        halving(run, [("a", 1), ("b", 2)], 2)
 
 
 def test_results_are_of_the_stated_schema(run):
