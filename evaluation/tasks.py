@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from setaria.evaluation.completion import Completion
 from setaria.evaluation.config import EvalConfig
@@ -9,7 +10,8 @@ from setaria.evaluation.fidelity import Fidelity
 from setaria.evaluation.task import Task
 
 
-TASKS: dict[str, Callable[[Path, EvalConfig], Task]] = {
+# With a path, or `None` for a task that needs none (`config.OWN_TASKS`).
+TASKS: dict[str, Callable[[Any, EvalConfig], Task]] = {
     "fidelity": Fidelity,
     "completion": Completion,
 }
