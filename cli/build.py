@@ -122,6 +122,6 @@ def _add_prompt_arguments(parser: ArgumentParser) -> None:
 
 def _prompts(args: Namespace):
     from setaria.datasets_builders.gui.prompts import Prompts
-    from setaria.recipes.backtrack.chats import load_processor
+    from setaria.models.processors import load_processor
 
     return Prompts.of_processor(args.family, load_processor(args.processor))

@@ -4,13 +4,6 @@ import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
-
-import yaml
-
-
-# Fields that hold several values.
-LISTS = ("models", "adapters", "caches", "drafters", "recall_lengths", "recall_depths")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -80,17 +73,15 @@ def _evaluate(args: Namespace) -> None:
     from rich.markdown import Markdown
 
     from setaria.evaluation import EvalConfig, evaluate
+    from setaria.evaluation.config_file import as_config, read_settings
 
-    values = {} if args.config is None else _from_yaml(args.config)
+    values = {} if args.config is None else read_settings(args.config)
     given = {one.name: getattr(args, one.name) for one in fields(EvalConfig)}
     values |= {name: value for name, value in given.items() if value is not None}
     for name, flag in (("models", "model"), ("tasks", "tasks"), ("output", "output")):
         if name not in values:
             raise ValueError(f"--{flag} is needed")
-    values |= {name: tuple(values[name]) for name in LISTS if name in values}
-    values |= {name: Path(values[name]) for name in ("output", "include_path") if name in values}
-    values |= {"tasks": _files(values["tasks"])}
-    config = EvalConfig(**values)
+    config = as_config(values)
     evaluate(config)
     if PartialState().is_main_process:
         console = Console()
@@ -109,20 +100,3 @@ def _compare(before: Path, after: Path) -> None:
     console.print(comparison.as_table())
     for note in comparison.notes:
         console.print(note, markup=False)
-
-
-def _files(tasks: list[str] | dict[str, str | None]) -> dict[str, Path | None]:
-    if not isinstance(tasks, dict):
-        tasks = {name: file or None for name, _, file in (task.partition("=") for task in tasks)}
-    return {name: None if file is None else Path(file) for name, file in tasks.items()}
-
-
-def _from_yaml(file: Path) -> dict[str, Any]:
-    from setaria.evaluation import EvalConfig
-
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    known = {one.name for one in fields(EvalConfig)}
-    if not isinstance(values, dict) or not set(values) <= known:
-        unknown = ", ".join(sorted(map(str, set(values) - known))) if isinstance(values, dict) else repr(values)
-        raise ValueError(f"{file}: {unknown} is not known; keys are {', '.join(sorted(known))}")
-    return values

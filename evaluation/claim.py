@@ -26,6 +26,7 @@ SETTINGS = (
     "recall_depths",
     "seed",
 )
+OWN_FILES = (".yaml", ".py", ".json", ".jsonl")  # of include_path
 
 
 def claim(config: EvalConfig) -> None:
@@ -53,6 +54,10 @@ def _made_with(config: EvalConfig) -> dict[str, Any]:
     for task, path in config.tasks.items():
         if path is not None:
             made[f"file of {task}"] = _content(path)
+    if config.include_path:
+        for own in sorted(config.include_path.rglob("*")):
+            if own.suffix in OWN_FILES:
+                made[f"{own.relative_to(config.include_path)} of include_path"] = _content(own)
     return made
 
 

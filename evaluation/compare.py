@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from setaria.evaluation.items import Item, items_file, read_items
+from setaria.evaluation.items import Item, finished_file, read_items
 from setaria.evaluation.means import mean_interval
 from setaria.evaluation.results import Results
 from setaria.evaluation.scores import Metric, Score, Setting
@@ -120,7 +120,7 @@ def compare(before: Path, after: Path, seed: int = 0) -> Comparison:
     changes = []
     for setting, other in pairs:
         for task in dict.fromkeys(metric.task for metric in metrics):
-            common, found = _common(items_file(before, setting.name, task), items_file(after, other.name, task))
+            common, found = _common(finished_file(before, setting.name, task), finished_file(after, other.name, task))
             notes += found
             for metric in (metric for metric in metrics if metric.task == task):
                 scores = first.score(setting, metric), second.score(other, metric)
@@ -181,8 +181,9 @@ def _common(file: Path, other: Path) -> tuple[list[tuple[Item, Item]], list[str]
 def _paired(
     setting: Setting, other: Setting, metric: Metric, common: Sequence[tuple[Item, Item]], seed: int
 ) -> Change | None:
-    """The change over the common items that have the metric; `None` without any."""
-    pairs = [(a, b) for a, b in common if metric.name in a.scores and metric.name in b.scores]
+    """The change over the common items that have the metric; `None` without any, and for timings."""
+    there = [(a, b) for a, b in common if metric.name in a.scores and metric.name in b.scores]
+    pairs = [(a, b) for a, b in there if a.path != "timing"]
     if not pairs:
         return None
     scores = np.array([[item.scores[metric.name] for item in pair] for pair in pairs])

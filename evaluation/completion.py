@@ -5,14 +5,11 @@ Prompts are JSON lines, `{"prompt": ..., "target": ...}`; the target may be miss
     exact_match   1 if the completion is the target, spaces around both apart
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from setaria.evaluation.config import NONE, EvalConfig
-from setaria.evaluation.hooks import hooked
+from setaria.evaluation.config import EvalConfig
+from setaria.evaluation.generating import Reply, as_prompt, greedy_replies
 from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Metric, Setting
@@ -41,44 +38,15 @@ class Completion(Task):
     def run(
         self, checkpoint: Checkpoint, setting: Setting, samples: Sequence[tuple[str, dict[str, str]]]
     ) -> list[Item]:
-        """Finished items of some samples: at once, or one by one where drafts over a quantised cache ask for it."""
-        if NONE not in (setting.cache, setting.drafter) and len(samples) > 1:
-            return [item for sample in samples for item in self.run(checkpoint, setting, [sample])]
-        tokenizer = checkpoint.tokenizer
-        prompts = [row["prompt"] for _, row in samples]
-        if self.config.apply_chat_template:
-            prompts = [
-                tokenizer.apply_chat_template(
-                    [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
-                )
-                for prompt in prompts
-            ]
-        inputs = tokenizer(
-            prompts,
-            padding=True,
-            add_special_tokens=not self.config.apply_chat_template,
-            return_tensors="pt",
-            return_token_type_ids=False,
-        ).to(checkpoint.device)
-        began = time.monotonic()
-        with torch.no_grad(), hooked(checkpoint.model, setting):
-            texts = checkpoint.model.generate(
-                **inputs,
-                do_sample=False,
-                max_new_tokens=self.config.max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        seconds = (time.monotonic() - began) / len(samples)
-        replies = texts[:, inputs.input_ids.size(1) :]
-        return [
-            self._item(id, row, tokenizer.decode(reply, skip_special_tokens=True), reply, tokenizer, seconds)
-            for (id, row), reply in zip(samples, replies, strict=True)
-        ]
+        """Finished items of some samples."""
+        prompts = [as_prompt(checkpoint, row["prompt"], self.config.apply_chat_template) for _, row in samples]
+        replies = greedy_replies(checkpoint, setting, prompts, self.config.max_new_tokens)
+        return [_item(id, row, reply) for (id, row), reply in zip(samples, replies, strict=True)]
 
-    def _item(self, id, row, said, reply, tokenizer, seconds) -> Item:
-        ended = (reply == tokenizer.eos_token_id).nonzero()
-        tokens = int(ended[0]) + 1 if len(ended) else int((reply != tokenizer.pad_token_id).sum())
-        scores = {"tokens": float(tokens)}
-        if "target" in row:
-            scores["exact_match"] = float(said.strip() == row["target"].strip())
-        return Item(id, row["prompt"], said, row.get("target", ""), scores, "generation", {"seconds": seconds})
+
+def _item(id: str, row: dict[str, str], reply: Reply) -> Item:
+    scores = {"tokens": float(len(reply.ids))}
+    if "target" in row:
+        scores["exact_match"] = float(reply.text.strip() == row["target"].strip())
+    extra = {"seconds": reply.seconds}
+    return Item(id, row["prompt"], reply.text, row.get("target", ""), scores, "generation", extra)

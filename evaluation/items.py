@@ -78,6 +78,33 @@ def items_file(run: Path, setting: str, task: str) -> Path:
     return run / "items" / slug(setting) / f"{slug(task)}.jsonl"
 
 
+def scored_file(run: Path, setting: str, task: str) -> Path:
+    """Where the items are again, with the scores that they got when all were there, such as a judge's."""
+    return run / "scored" / slug(setting) / f"{slug(task)}.jsonl"
+
+
+def finished_file(run: Path, setting: str, task: str) -> Path:
+    """The items with all their scores."""
+    scored = scored_file(run, setting, task)
+    return scored if scored.exists() else items_file(run, setting, task)
+
+
+def as_line(item: Item) -> bytes:
+    """An item as its line in a file.
+
+    Raises:
+        ValueError: for something in `extra` that JSON cannot hold, and for an item that is too large.
+    """
+    try:
+        text = json.dumps(asdict(item), ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"item {item.id!r}: {error}") from None
+    line = text.encode(errors="backslashreplace")  # lone surrogates, as JSON's
+    if len(line) > MOST_LINE_BYTES:
+        raise ValueError(f"item {item.id!r}: longer than {MOST_LINE_BYTES} bytes")
+    return line
+
+
 class ItemFile:
     """The file that a running task appends to.
 
@@ -95,18 +122,8 @@ class ItemFile:
         return {item.id: item for item in read_items(self.file).items} if self.file.exists() else {}
 
     def add(self, item: Item) -> None:
-        """Append a finished item; it is on the disk when this returns.
-
-        Raises:
-            ValueError: for something in `extra` that JSON cannot hold, and for an item that is too large.
-        """
-        try:
-            text = json.dumps(asdict(item), ensure_ascii=False, allow_nan=False) + "\n"
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"item {item.id!r}: {error}") from None
-        line = text.encode(errors="backslashreplace")  # lone surrogates, as JSON's
-        if len(line) > MOST_LINE_BYTES:
-            raise ValueError(f"item {item.id!r}: longer than {MOST_LINE_BYTES} bytes")
+        """Append a finished item; it is on the disk when this returns. Raises as [`as_line`]."""
+        line = as_line(item)
         with self.file.open("ab") as file:
             file.write(line)
             file.flush()

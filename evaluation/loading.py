@@ -1,22 +1,30 @@
 """A checkpoint as it is evaluated: model, adapter and tokenizer, with what had to be assumed about them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    ProcessorMixin,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from setaria.evaluation.config import EvalConfig
+from setaria.models.processors import load_processor
 
 
 WEIGHTS = ("*.safetensors", "*.bin")
+TRAINING_ARGS = "training_args.bin"  # which trainers leave beside them
 
 
 @dataclass
@@ -31,6 +39,19 @@ class Checkpoint:
     def device(self) -> torch.device:
         """Where its inputs go."""
         return self.model.get_input_embeddings().weight.device
+
+    @cached_property
+    def processor(self) -> ProcessorMixin:
+        """Of images and texts, padding on the left.
+
+        Raises:
+            ValueError: for a checkpoint that takes no images.
+            OSError: if it has no processor.
+        """
+        name, config = self.model.name_or_path, self.model.config
+        if not _takes_images(config):
+            raise ValueError(f"{name}: a {config.model_type} takes no images; a vision-language model is expected")
+        return load_processor(name)
 
 
 def load(name: str, adapter: str | None, config: EvalConfig, device: torch.device) -> Checkpoint:
@@ -54,7 +75,8 @@ def load(name: str, adapter: str | None, config: EvalConfig, device: torch.devic
     quantization = None
     if config.load_in_4bit or config.load_in_8bit:
         quantization = BitsAndBytesConfig(load_in_4bit=config.load_in_4bit, load_in_8bit=config.load_in_8bit)
-    model = AutoModelForCausalLM.from_pretrained(
+    takes_images = _takes_images(AutoConfig.from_pretrained(name))
+    model = (AutoModelForImageTextToText if takes_images else AutoModelForCausalLM).from_pretrained(
         name, dtype=config.dtype, device_map=config.device_map, quantization_config=quantization
     )
     if adapter is not None:
@@ -66,7 +88,11 @@ def load(name: str, adapter: str | None, config: EvalConfig, device: torch.devic
 
 def weight_files(folder: Path) -> list[Path]:
     """The files of a checkpoint's or an adapter's folder that hold weights."""
-    return [file for pattern in WEIGHTS for file in folder.glob(pattern)]
+    return [file for pattern in WEIGHTS for file in folder.glob(pattern) if file.name != TRAINING_ARGS]
+
+
+def _takes_images(config: PreTrainedConfig) -> bool:
+    return config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
 def _check_weights(name: str) -> None:

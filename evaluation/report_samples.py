@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from setaria.evaluation.items import Item, items_file, read_items
+from setaria.evaluation.items import Item, finished_file, read_items
 from setaria.evaluation.results import Results
 
 
@@ -29,7 +29,7 @@ def task_samples(run: Path, results: Results, task: str, most: int) -> tuple[dic
     done: list[dict[str, Item]] = []
     cut = []
     for setting in results.settings:
-        file = items_file(run, setting.name, task)
+        file = finished_file(run, setting.name, task)
         if not file.exists():
             done.append({})
             continue

@@ -12,8 +12,9 @@ from accelerate.utils import broadcast_object_list, gather_object
 from rich.progress import Progress
 
 from setaria.evaluation.config import EvalConfig
-from setaria.evaluation.items import Item, ItemFile, items_file
+from setaria.evaluation.items import Item, ItemFile, as_line, items_file, scored_file
 from setaria.evaluation.loading import Checkpoint
+from setaria.evaluation.results import write_atomically
 from setaria.evaluation.scores import Setting
 from setaria.evaluation.task import Task
 
@@ -32,6 +33,7 @@ class Rounds:
     ):
         self.task, self.checkpoint, self.setting = task, checkpoint, setting
         self.notes: list[str] = []
+        self._run = config.output
         state = PartialState()
         self._workers = 1 if task.alternates else state.num_processes
         self._batch_size = self._fitting = 1 if task.alternates else config.batch_size
@@ -70,9 +72,20 @@ class Rounds:
 
     def finish(self) -> list[Item]:
         """All items, sorted by id, after what the task does when all are there."""
-        items = [self._done[id] for id in sorted(self._done)]
-        [items] = broadcast_object_list([self.task.finish(self.setting, items) if self._file else None])
+        [items] = broadcast_object_list([self._finished() if self._file else None])
+        self.notes += [f"{self.setting.name}, {self.task.name}: {note}" for note in self.task.notes(items)]
         return items
+
+    def _finished(self) -> list[Item]:
+        items = [self._done[id] for id in sorted(self._done)]
+        scored = self.task.finish(self.setting, items)
+        file = scored_file(self._run, self.setting.name, self.task.name)
+        if scored == items:
+            file.unlink(missing_ok=True)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, "".join(as_line(item).decode() for item in scored))
+        return scored
 
 
 def halving(

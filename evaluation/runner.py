@@ -23,7 +23,7 @@ from setaria.evaluation.loading import Checkpoint, load
 from setaria.evaluation.report import write_report
 from setaria.evaluation.results import PACKAGES, Results
 from setaria.evaluation.rounds import Rounds
-from setaria.evaluation.scores import Score, Setting
+from setaria.evaluation.scores import Metric, Score, Setting
 from setaria.evaluation.task import Task
 from setaria.evaluation.tasks import build_tasks
 
@@ -39,9 +39,10 @@ def evaluate(config: EvalConfig) -> Results:
     state = PartialState(cpu=not torch.accelerator.is_available())  # else two processes on a CPU stay apart
     if state.is_main_process:
         _check_writable(config.output)
+    tasks = build_tasks(config)
+    if state.is_main_process:
         claim(config)
     state.wait_for_everyone()
-    tasks = build_tasks(config)
     settings: list[Setting] = []
     scores: list[Score] = []
     notes: list[str] = []
@@ -92,11 +93,15 @@ def _run_task(
 
 def _scores(tasks: Sequence[Task], setting: Setting, items: dict[str, list[Item]], seed: int) -> list[Score]:
     return [
-        Score(setting.name, task.name, metric.name, *value, items[task.name][0].path)
+        Score(setting.name, task.name, metric.name, *value, _path(metric, items[task.name]))
         for task in tasks
         for metric in task.metrics
         if (value := task.score(metric, items[task.name], seed))
     ]
+
+
+def _path(metric: Metric, items: Sequence[Item]) -> str:
+    return next((item for item in items if metric.name in item.scores), items[0]).path
 
 
 def _true_bits(items: dict[str, list[Item]], checkpoint: Checkpoint, setting: Setting) -> float | None:

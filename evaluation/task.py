@@ -38,6 +38,10 @@ class Task(ABC):
         """Called by the main process with all items of a setting: what is written or scored when all are there."""
         return list(items)
 
+    def notes(self, items: Sequence[Item]) -> list[str]:
+        """What a reader must know of all items of a setting, after `finish`."""
+        return []
+
     def score(self, metric: Metric, items: Sequence[Item], seed: int) -> Value | None:
         """A metric over items; `None` if no item has it. The mean, unless a task says otherwise."""
         if not any(metric.name in item.scores for item in items):

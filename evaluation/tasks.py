@@ -4,9 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from setaria.evaluation.alpaca_eval import AlpacaEval
+from setaria.evaluation.backtrack import Backtrack
 from setaria.evaluation.completion import Completion
 from setaria.evaluation.config import EvalConfig
 from setaria.evaluation.fidelity import Fidelity
+from setaria.evaluation.lossless import Lossless
+from setaria.evaluation.makar import Makar
+from setaria.evaluation.mt_bench import MTBench
+from setaria.evaluation.recall import Recall
+from setaria.evaluation.speed import Speed
 from setaria.evaluation.task import Task
 
 
@@ -14,6 +21,13 @@ from setaria.evaluation.task import Task
 TASKS: dict[str, Callable[[Any, EvalConfig], Task]] = {
     "fidelity": Fidelity,
     "completion": Completion,
+    "recall": Recall,
+    "speed": Speed,
+    "lossless": Lossless,
+    "alpaca_eval": AlpacaEval,
+    "mt_bench": MTBench,
+    "backtrack": Backtrack,
+    "makar": Makar,
 }
 
 

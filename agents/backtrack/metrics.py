@@ -33,10 +33,12 @@ class Interval:
     high: float
 
 
-def measure(episodes: Iterable[dict[str, Any]], seed: int = 0) -> dict[str, Interval]:
-    """All metrics of a run; episodes are the units that are drawn again."""
+def measure(
+    episodes: Iterable[dict[str, Any]], seed: int = 0, names: Iterable[str] | None = None
+) -> dict[str, Interval]:
+    """Metrics of a run, all or those that are named; episodes are the units that are drawn again."""
     counted = [_counts(episode) for episode in episodes]
-    return {name: _interval(counted, top, bottom, seed) for name, (top, bottom) in METRICS.items()}
+    return {name: _interval(counted, *METRICS[name], seed) for name in (METRICS if names is None else names)}
 
 
 def success_gain(episodes: Iterable[dict[str, Any]], others: Iterable[dict[str, Any]], seed: int = 0) -> Interval:

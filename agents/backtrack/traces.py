@@ -48,8 +48,9 @@ class TraceFolder:
         pixels = f"{page.size} ".encode() + page.image.tobytes()
         name = f"{hashlib.sha256(pixels).hexdigest()[:20]}.png"
         if not (self._screens / name).exists():
-            page.image.save(self._screens / "unfinished", "PNG")
-            (self._screens / "unfinished").replace(self._screens / name)
+            draft = self._screens / f"unfinished.{os.getpid()}"  # other processes may write the same screen
+            page.image.save(draft, "PNG")
+            draft.replace(self._screens / name)
         return {"id": page.id, "screen": f"screens/{name}", "size": list(page.size)}
 
 

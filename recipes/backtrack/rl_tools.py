@@ -59,7 +59,7 @@ def train(argv: list[str]) -> None:
     from setaria.agents.backtrack.tool_environment import TOOLS, episode_rows, tool_environment
     from setaria.datasets_builders.gui.tasks import read_split
     from setaria.models.image_size import to_fixed_point
-    from setaria.recipes.backtrack.chats import load_processor
+    from setaria.models.processors import load_processor
     from setaria.recipes.backtrack.episode_arguments import EpisodeArguments
     from setaria.recipes.backtrack.episode_budget import clip_text, episode_budget, limit_pixels
     from setaria.recipes.training_run import TrainingRun

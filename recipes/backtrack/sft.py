@@ -66,11 +66,11 @@ def train(argv: list[str]) -> None:
     )
 
     from setaria.datasets_builders.gui.rows import sft_rows
+    from setaria.models.processors import image_only_processor_for
     from setaria.recipes.backtrack.adapters import freeze, starting_model
     from setaria.recipes.backtrack.script_arguments import RoleArguments
     from setaria.recipes.dataset_loading import load_splits
     from setaria.recipes.training_run import TrainingRun
-    from setaria.recipes.vision import image_only_processor_for
 
     settings = TrlParser((RoleArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)).parse_args_and_config(argv)
     script_args, training_args, model_args, mixture = settings

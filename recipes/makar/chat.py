@@ -5,7 +5,8 @@ from transformers import ProcessorMixin
 
 from setaria.agents.backtrack.chat import ReplyModel
 from setaria.agents.backtrack.endpoint import Endpoint
-from setaria.recipes.backtrack.chats import load_chats, load_processor
+from setaria.models.processors import load_processor
+from setaria.recipes.backtrack.chats import load_chats
 from setaria.recipes.makar.script_arguments import ChatArguments
 
 

@@ -8,7 +8,7 @@ from trl import DatasetMixtureConfig, ScriptArguments
 
 from setaria.datasets_builders.mner.grounding_rows import check_sizes, family_of
 from setaria.models.box_codec import CODECS
-from setaria.recipes.backtrack.chats import load_processor
+from setaria.models.processors import load_processor
 from setaria.recipes.dataset_loading import load_splits
 
 

@@ -15,6 +15,8 @@ class SPOScriptArguments(ScriptArguments):
             read its configuration before the recipe is opened and is told by `--config_file`.
         monitor (`bool`, *optional*, defaults to `False`):
             Whether to watch for over-optimisation with [`OverOptimizationMonitor`], at every evaluation.
+        eval_config (`str`, *optional*):
+            YAML of `setaria eval`, without models, by which each checkpoint is evaluated when it is saved.
     """
 
     accelerate_config: str | None = field(
@@ -22,3 +24,7 @@ class SPOScriptArguments(ScriptArguments):
         metadata={"help": "Accelerate configuration for `setaria train`: a name in accelerate_configs/ or a path."},
     )
     monitor: bool = field(default=False, metadata={"help": "Watch for over-optimisation during training."})
+    eval_config: str | None = field(
+        default=None,
+        metadata={"help": "YAML of `setaria eval`, without models, for each checkpoint that is saved."},
+    )

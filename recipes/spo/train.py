@@ -8,6 +8,7 @@ before `preflight` has accepted every key and value.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from setaria.recipes.errors import one_line_errors
@@ -48,6 +49,11 @@ def check_values(values: dict[str, Any]) -> None:
     MonitorConfig(**{key: value for key, value in values.items() if key.startswith("monitor_")})
     if values.get("monitor") and values.get("eval_strategy", "no") == "no":
         raise ValueError("monitor: true measures at every evaluation: set eval_strategy 'steps' and eval_steps")
+    if (file := values.get("eval_config")) is not None:
+        if not Path(file).is_file():
+            raise ValueError(f"eval_config={file}: there is no such file")
+        if values.get("save_strategy") == "no":
+            raise ValueError("eval_config evaluates checkpoints: set save_strategy 'steps' or 'epoch'")
     objective = values.get("objective", "spo")
     if objective != TRL_OBJECTIVE:
         given = {key: values[key] for key in OBJECTIVE_KEYS if key in values}
@@ -61,15 +67,17 @@ def train(argv: list[str]) -> None:
     from trl import DatasetMixtureConfig, ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
     from setaria.datasets_builders.preference import to_preference
+    from setaria.evaluation.callback import EvaluateCheckpoints, training_config
+    from setaria.models.processors import image_only_processor_for
     from setaria.recipes.dataset_loading import load_splits
     from setaria.recipes.spo.script_arguments import SPOScriptArguments
     from setaria.recipes.training_run import TrainingRun
-    from setaria.recipes.vision import image_only_processor_for
     from setaria.trainers import OverOptimizationMonitor, SPOConfig, SPOTrainer
 
     parser = TrlParser((SPOScriptArguments, SPOConfig, ModelConfig, DatasetMixtureConfig, MonitorConfig))
     settings = parser.parse_args_and_config(argv)
     script_args, training_args, model_args, mixture, monitor_config = settings
+    eval_config = script_args.eval_config and training_config(Path(script_args.eval_config), training_args.output_dir)
     run = TrainingRun(training_args, model_args, settings)
     train_split, eval_split = load_splits(script_args, mixture, evaluate=training_args.eval_strategy != "no")
     trainer = SPOTrainer(
@@ -84,6 +92,8 @@ def train(argv: list[str]) -> None:
     )
     if script_args.monitor:
         trainer.add_callback(OverOptimizationMonitor(trainer, monitor_config))
+    if eval_config:
+        trainer.add_callback(EvaluateCheckpoints(trainer, eval_config))
     run.finish(trainer, script_args.dataset_name)
 
 

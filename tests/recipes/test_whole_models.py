@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 
-from setaria.recipes.whole_models import FSDP_LOADING, whole_models
+from setaria.models.whole_models import FSDP_LOADING, whole_models
 
 
 @pytest.fixture
