@@ -43,11 +43,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     backtrack.add_argument("--output", type=Path, default=Path("runs/lab_backtrack"), help="default: %(default)s")
     backtrack.add_argument("--seeds", type=int, default=3, help="default: 3")
     backtrack.add_argument("--jobs", type=int, default=3, help="seeds side by side; default: 3")
-    backtrack.add_argument(
-        "--judger_base",
-        type=Path,
-        help="model of tiny_base from which the Judger is trained; default: the seed's own",
-    )
     backtrack.add_argument("--quick", action="store_true", help="minutes instead of an hour; the numbers mean nothing")
     backtrack.set_defaults(run_study=run_backtrack)
     makar = studies.add_parser(
@@ -112,10 +107,6 @@ def run_backtrack(args: Namespace) -> None:
     from setaria.recipes.backtrack.lab_config import LabConfig
 
     config = LabConfig().quick() if args.quick else LabConfig()
-    if args.judger_base is not None:
-        if not (args.judger_base / "config.json").is_file():
-            raise ValueError(f"--judger_base {args.judger_base}: holds no model")
-        config = replace(config, judger_base=str(args.judger_base.resolve()))
     console = Console()
     run_lab(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
     console.print(Markdown((args.output / "report.md").read_text(encoding="utf-8")))

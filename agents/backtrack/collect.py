@@ -115,7 +115,7 @@ def _rows_of(
         verdict = YES if gold.matches(page, action, outcome) else NO
         after = draw_action(page, action) if config.simulated else outcome.page
         conversation = prompts.judger(instruction, page, done, action, after)
-        yield training_row("judger", conversation, verdict, **_place(moment))
+        yield training_row("judger", conversation, prompts.judged(instruction, after, verdict), **_place(moment))
     wrong: list[Action] = []
     for action, outcome in outcomes.items():
         right = gold.matches(page, action, outcome)

@@ -25,6 +25,7 @@ from setaria.agents.exchange import Refused, ask_again, excerpt, exchange
 
 MAX_REPLY_BYTES = 4 << 20
 TOP_LOGPROBS = 20  # the most that OpenAI and, by default, vLLM give
+VERDICTS = ("yes", "no")
 LEAST = {  # values of the fields
     "temperature": 0,
     "max_tokens": 1,
@@ -60,6 +61,7 @@ class Endpoint:
             to a half; added to what the server asks for by `Retry-After`.
         longest_wait: seconds before a retry at most, whatever the server asks for.
         concurrency: requests of a batch that are under way at once.
+        described: the Judger describes the outcome first (`Prompts.described`): its verdict ends its reply.
     """
 
     base_url: str
@@ -72,6 +74,7 @@ class Endpoint:
     first_wait: float = 1.0
     longest_wait: float = 60.0
     concurrency: int = 8
+    described: bool = False
 
     def __post_init__(self):
         address = urlsplit(self.base_url)
@@ -91,7 +94,8 @@ class Endpoint:
         return self._answers(conversations, _text, temperature=self.temperature, max_tokens=self.max_tokens)
 
     def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
-        """P(Yes) over {Yes, No}, from the 20 likeliest first tokens of each reply.
+        """P(Yes) over {Yes, No}, from the 20 likeliest first tokens of each reply; after a description, from those
+        where yes or no was said for the last time.
 
         The probabilities of the tokens that read yes, or no, but for case and spaces are summed. A server that gives
         no log-probabilities is judged by the token it says: 1 for yes, 0 for no. Where neither word is among the
@@ -99,7 +103,12 @@ class Endpoint:
         log-probabilities.
         """
         return self._answers(
-            conversations, _yes_share, temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=TOP_LOGPROBS
+            conversations,
+            _yes_share,
+            temperature=0.0,
+            max_tokens=self.max_tokens if self.described else 1,
+            logprobs=True,
+            top_logprobs=TOP_LOGPROBS,
         )
 
     def _answers(
@@ -173,11 +182,11 @@ def _text(content: bytes) -> str:
 
 def _yes_share(content: bytes) -> float:
     match _parsed(content):
-        case {"choices": [{"logprobs": {"content": [{"top_logprobs": [_, *_] as tokens}, *_]}}, *_]}:
-            pass
+        case {"choices": [{"logprobs": {"content": [{"top_logprobs": [_, *_]}, *_] as steps}}, *_]}:
+            tokens = _verdict(steps)["top_logprobs"]
         case _:
-            tokens = [{"token": _text(content), "logprob": 0.0}]
-    said = {"yes": 0.0, "no": 0.0}
+            tokens = [{"token": " ".join(_text(content).split()[-1:]), "logprob": 0.0}]
+    said = dict.fromkeys(VERDICTS, 0.0)
     for token in tokens:
         match token:
             case {"token": str(text), "logprob": float(logprob)} if not math.isnan(logprob):
@@ -186,6 +195,15 @@ def _yes_share(content: bytes) -> float:
                     said[word] += math.exp(min(logprob, 0.0))
     total = sum(said.values())
     return said["yes"] / total if total else 0.5
+
+
+def _verdict(steps: list[Any]) -> dict[str, Any]:
+    """The last token of a reply that says yes or no, else its first."""
+    for step in reversed(steps):
+        match step:
+            case {"token": str(text), "top_logprobs": [_, *_]} if text.strip().casefold() in VERDICTS:
+                return step
+    return steps[0]
 
 
 def _parsed(content: bytes) -> Any:

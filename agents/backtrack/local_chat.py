@@ -6,7 +6,7 @@ from itertools import islice
 
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, ProcessorMixin
 
 from setaria.datasets_builders.gui.prompts import Conversation
 from setaria.datasets_builders.gui.rows import NO, YES, without_images
@@ -22,6 +22,7 @@ class LocalChat:
         max_new_tokens: longest reply.
         temperature: of sampling; 0 is greedy.
         batch: conversations per forward.
+        described: the Judger describes the outcome first (`Prompts.described`): its verdict ends its reply.
     """
 
     def __init__(
@@ -32,43 +33,62 @@ class LocalChat:
         max_new_tokens: int = 128,
         batch: int = 32,
         temperature: float = 0.0,
+        described: bool = False,
     ):
         if adapter is not None and adapter not in getattr(model, "peft_config", {}):
             raise ValueError(f"adapter={adapter!r} is not loaded, only {', '.join(getattr(model, 'peft_config', {}))}")
         self.model, self.processor, self.adapter = model, processor, adapter
         self.max_new_tokens, self.batch, self.temperature = max_new_tokens, batch, temperature
+        self.described = described
         self._verdicts = [_first_token(processor.tokenizer, word) for word in (YES, NO)]
 
     @torch.no_grad()
     def generate(self, conversations: Sequence[Conversation]) -> list[str]:
         """One reply each, greedy at temperature 0."""
-        tokenizer = self.processor.tokenizer
         replies: list[str] = []
         with self._answering():
             for inputs in self._batches(conversations):
-                tokens = self.model.generate(
-                    **inputs,
-                    max_new_tokens=self.max_new_tokens,
-                    do_sample=self.temperature > 0,
-                    temperature=self.temperature or None,
-                    top_k=None,
-                    top_p=None,
-                    repetition_penalty=1.0,
-                    pad_token_id=tokenizer.pad_token_id,
-                )
-                completions = tokens[:, inputs["input_ids"].shape[1] :]
-                replies += tokenizer.batch_decode(completions, skip_special_tokens=True)
+                completions = self._completions(inputs, self.temperature)
+                replies += self.processor.tokenizer.batch_decode(completions, skip_special_tokens=True)
         return replies
 
     @torch.no_grad()
     def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
-        """P(Yes) / (P(Yes) + P(No)) of the first token."""
+        """P(Yes) / (P(Yes) + P(No)) of the first token; after a description, where the last Yes or No was said."""
         chances: list[float] = []
         with self._answering():
             for inputs in self._batches(conversations):
-                logits = self.model(**inputs, logits_to_keep=1).logits[:, -1, self._verdicts]
-                chances += logits.float().softmax(-1)[:, 0].tolist()
+                if self.described:
+                    chances += self._said_at_last(inputs)
+                else:
+                    logits = self.model(**inputs, logits_to_keep=1).logits[:, -1, self._verdicts]
+                    chances += logits.float().softmax(-1)[:, 0].tolist()
         return chances
+
+    def _completions(
+        self, inputs: dict[str, torch.Tensor], temperature: float, observer: LogitsProcessor | None = None
+    ) -> torch.Tensor:
+        """`[batch, new tokens]`; `observer` sees the logits of each."""
+        tokens = self.model.generate(
+            **inputs,
+            max_new_tokens=self.max_new_tokens,
+            do_sample=temperature > 0,
+            temperature=temperature or None,
+            top_k=None,
+            top_p=None,
+            repetition_penalty=1.0,
+            pad_token_id=self.processor.tokenizer.pad_token_id,
+            logits_processor=LogitsProcessorList([observer] if observer else []),
+        )
+        return tokens[:, inputs["input_ids"].shape[1] :]
+
+    def _said_at_last(self, inputs: dict[str, torch.Tensor]) -> list[float]:
+        """P(Yes) where a greedy reply says Yes or No for the last time; .5 if it says neither."""
+        chances = _YesChances(self._verdicts)
+        said = torch.isin(self._completions(inputs, 0.0, chances), torch.tensor(self._verdicts).to(self.model.device))
+        by_step = torch.stack(chances.steps, 1).tolist()
+        places = [row.nonzero().flatten().tolist() for row in said]
+        return [row[where[-1]] if where else 0.5 for row, where in zip(by_step, places, strict=True)]
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -106,6 +126,18 @@ class LocalChat:
                 padding_side="left",
                 return_tensors="pt",
             ).to(self.model.device)
+
+
+class _YesChances(LogitsProcessor):
+    """Leaves the logits as they are; `steps` holds P(Yes) over {Yes, No} at each token, `[batch]`."""
+
+    def __init__(self, verdicts: list[int]):
+        self.verdicts = verdicts
+        self.steps: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.steps.append(scores[:, self.verdicts].float().softmax(-1)[:, 0])
+        return scores
 
 
 def _first_token(tokenizer, word: str) -> int:

@@ -6,9 +6,16 @@
 
 (paper, section 3). Pages are images; boxes in actions are in the numbers of the model's family. Candidates with their
 middle off the screen are left out. Ours: the wording, that the Judger's question ends with the task, and that the
-Reflector's candidates come last and without those that were tried, so that what is copied from the list is new.
+Reflector's candidates come last and without those that were tried, so that what is copied from the list is new. Ours
+too, and optional: a Judger that describes the outcome before its verdict. It closes each name on the second screen
+with a bar and repeats the task, where a name that is on the screen is closed in the same way.
+
+    Tools|Back|Editor|Cutter|
+    Open Editor|.
+    Yes
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +34,8 @@ from setaria.rewards.gui.actions import Action, Click, Input, Scroll, format_act
 Conversation: TypeAlias = list[dict[str, Any]]
 GENERATE = "Next action?"
 JUDGE = "The second screen came after it. Does it help with the task? Answer Yes or No."
+DESCRIBE = "The second screen came after it. Name what is on it. Does it help with the task? End with Yes or No."
+BAR = "|"
 REFLECT = "The second screen came after the last attempt. Give another action."
 NAME = "Name what can be used on the last screen."
 
@@ -40,21 +49,26 @@ class Prompts:
         processed_size: size (width, height) of an image as the model sees it, for a family with absolute coordinates.
         fit: what is done to each image, so that training, rollouts and evaluation see the same pixels.
         history: how many of the last actions are shown (Auto-UI: 8).
+        described: the Judger describes the screen after the action before its verdict; a small one sees more then.
     """
 
     codec: BoxCodec = CODECS["qwen2_vl"]
     processed_size: Callable[[Size], Size] | None = None
     fit: Callable[[Image.Image], Image.Image] | None = None
     history: int = 8
+    described: bool = False
 
     @classmethod
-    def of_processor(cls, family: str, processor: ProcessorMixin, history: int = 8) -> "Prompts":
+    def of_processor(
+        cls, family: str, processor: ProcessorMixin, history: int = 8, described: bool = False
+    ) -> "Prompts":
         """Prompts for a family of `box_codec`; images are resized as its processor would."""
         return cls(
             box_codec(family),
             partial(processed_size, processor),
             partial(to_fixed_point, processor=processor),
             history,
+            described,
         )
 
     def generator(self, instruction: str, page: Page, done: Sequence[Action]) -> Conversation:
@@ -66,8 +80,13 @@ class Prompts:
     ) -> Conversation:
         """Ask whether `action`, which led to `after`, is helpful."""
         context = self._context(instruction, page, done)
-        question = f"Action: {self.write(action, page)}\n{JUDGE}\nTask: {instruction}"
+        asked = DESCRIBE if self.described else JUDGE
+        question = f"Action: {self.write(action, page)}\n{asked}\nTask: {instruction}"
         return self._user([page, after], f"{context}\n{question}")
+
+    def judged(self, instruction: str, after: Page, verdict: str) -> str:
+        """The Judger's answer in training: Yes or No, after the names on the page if it describes them."""
+        return f"{_described(instruction, after)}\n{verdict}" if self.described else verdict
 
     def reflector(
         self, instruction: str, page: Page, done: Sequence[Action], tried: Sequence[Action], after: Page
@@ -118,8 +137,19 @@ class Prompts:
 
 
 def name_of_page(page: Page) -> str:
-    """The answer of the grounding task: the names of the page's elements, in order."""
-    return ", ".join(element.name for element in page.elements if element.name)
+    """The answer of the grounding task: the names of the page's elements, in order, each closed with a bar."""
+    return "".join(name + BAR for name in _names(page))
+
+
+def _names(page: Page) -> list[str]:
+    return [element.name for element in page.elements if element.name]
+
+
+def _described(instruction: str, page: Page) -> str:
+    names = sorted(set(_names(page)), key=len, reverse=True)
+    there = "|".join(re.escape(name) for name in names)
+    repeated = re.sub(rf"(?<!\w)(?:{there})(?!\w)", lambda name: name[0] + BAR, instruction) if names else instruction
+    return f"{name_of_page(page)}\n{repeated}"
 
 
 def _on_screen(action: Action, page: Page) -> bool:

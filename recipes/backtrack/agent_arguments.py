@@ -31,6 +31,8 @@ class AgentArguments:
             Folder of the results.
         family (`str`, *optional*, defaults to `"qwen2_vl"`):
             Family whose numbers the model writes boxes in, see `setaria.models.box_codec`.
+        described (`bool`, *optional*, defaults to `False`):
+            The Judger describes the outcome before its verdict: in the rows that are collected, and when it is asked.
         batch (`int`, *optional*, defaults to `32`):
             Questions that are asked at once.
         max_new_tokens (`int`, *optional*, defaults to `128`):
@@ -58,6 +60,7 @@ class AgentArguments:
     tasks: int | None = field(default=None, metadata={"help": "At most so many tasks. Default: all."})
     output: str = field(default="", metadata={"help": "Folder of the results."})
     family: str = field(default="qwen2_vl", metadata={"help": "Model family of the boxes."})
+    described: bool = field(default=False, metadata={"help": "The Judger describes the outcome before its verdict."})
     batch: int = field(default=32, metadata={"help": "Questions that are asked at once."})
     max_new_tokens: int = field(default=128, metadata={"help": "Longest reply."})
     dtype: str = field(default="auto", metadata={"help": "Of the weights: auto, float32, bfloat16 or float16."})

@@ -2,7 +2,7 @@
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin, TrainingArguments
+from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, TrainingArguments
 from trl import ModelConfig
 
 from setaria.agents.backtrack.chat import ChatModel
@@ -10,20 +10,11 @@ from setaria.agents.backtrack.endpoint import Endpoint
 from setaria.agents.backtrack.local_chat import LocalChat
 from setaria.datasets_builders.gui.prompts import Prompts
 from setaria.models.box_codec import box_codec
+from setaria.models.processors import load_processor
+from setaria.models.whole_models import whole_models
 from setaria.recipes.backtrack.adapters import check_base, is_adapter
 from setaria.recipes.backtrack.agent_arguments import AgentArguments
 from setaria.recipes.backtrack.script_arguments import JudgmentArguments
-from setaria.recipes.vision import image_only_processor_for
-from setaria.recipes.whole_models import whole_models
-
-
-def load_processor(checkpoint: str, revision: str = "main") -> ProcessorMixin:
-    """The processor of a checkpoint, padding on the left."""
-    processor = image_only_processor_for(checkpoint, revision) or AutoProcessor.from_pretrained(
-        checkpoint, revision=revision
-    )
-    processor.tokenizer.padding_side = "left"
-    return processor
 
 
 def load_chats(
@@ -35,6 +26,7 @@ def load_chats(
     batch: int = 32,
     max_new_tokens: int = 128,
     temperature: float = 0.0,
+    described: bool = False,
 ) -> dict[str, LocalChat]:
     """A chat per role.
 
@@ -66,6 +58,7 @@ def load_chats(
             max_new_tokens=max_new_tokens,
             batch=batch,
             temperature=temperature,
+            described=described,
         )
         for role, path in adapters.items()
     }
@@ -82,9 +75,9 @@ def load_agent(
     checkpoint = arguments.model_name_or_path
     processor = load_processor(checkpoint) if checkpoint else None
     if processor is not None:
-        prompts = Prompts.of_processor(arguments.family, processor)
+        prompts = Prompts.of_processor(arguments.family, processor, described=arguments.described)
     else:
-        prompts = Prompts(box_codec(arguments.family))
+        prompts = Prompts(box_codec(arguments.family), described=arguments.described)
         if prompts.codec.units is None:
             raise ValueError(
                 f"family={arguments.family} writes boxes in pixels of the processed image: give model_name_or_path, "
@@ -100,12 +93,22 @@ def load_agent(
                 temperature=temperature,
                 max_tokens=arguments.max_new_tokens,
                 concurrency=arguments.batch,
+                described=arguments.described,
             )
         return prompts, chats
     assert checkpoint is not None and processor is not None
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    limits = {"batch": arguments.batch, "max_new_tokens": arguments.max_new_tokens}
-    chats |= load_chats(checkpoint, roles, processor, device, arguments.dtype, temperature=temperature, **limits)
+    chats |= load_chats(
+        checkpoint,
+        roles,
+        processor,
+        device,
+        arguments.dtype,
+        arguments.batch,
+        arguments.max_new_tokens,
+        temperature,
+        arguments.described,
+    )
     return prompts, chats
 
 
@@ -119,7 +122,15 @@ def load_judger(
     backbone = model_args.model_name_or_path if adapter else arguments.judger
     adapters = {"judger": arguments.judger if adapter else None}
     with whole_models(training_args):
-        return load_chats(backbone, adapters, processor, training_args.device, batch=arguments.judger_batch)["judger"]
+        chats = load_chats(
+            backbone,
+            adapters,
+            processor,
+            training_args.device,
+            batch=arguments.judger_batch,
+            described=arguments.described,
+        )
+    return chats["judger"]
 
 
 def _load(checkpoint: str, device: torch.device | str, dtype: str) -> PreTrainedModel:

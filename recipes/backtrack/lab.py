@@ -2,12 +2,14 @@
 
     setaria lab backtrack --output runs/lab_backtrack --seeds 3
 
-Small vision-language models from scratch learn to act, to reflect and to judge for each seed (`lab_stages`) and are
-run with and without going back on held-out tasks (`lab_arms`). Finished stages and episodes are kept and not repeated;
-seeds run side by side in processes of their own.
+A small vision-language model from scratch learns to read screens (`lab_reading`). From there, and from scratch, others
+learn to judge, to act and to reflect for each seed (`lab_stages`), and are run with and without going back on
+held-out tasks (`lab_arms`). Finished stages and episodes are kept and not repeated; seeds run side by side in
+processes of their own.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from setaria.agents.backtrack.metrics import measure
-from setaria.datasets_builders.worlds.app_tasks import write_world
 from setaria.recipes.backtrack.lab_arms import ARMS, run_arm
 from setaria.recipes.backtrack.lab_config import LabConfig
+from setaria.recipes.backtrack.lab_reading import make_shared
 from setaria.recipes.backtrack.lab_report import write_report
-from setaria.recipes.backtrack.lab_stages import DONE, Stages
+from setaria.recipes.backtrack.lab_stages import Stages
 from setaria.recipes.lab_processes import claim, run_parts, write_result
 
 
+SHARED = "shared"
 MODULE = "setaria.recipes.backtrack.lab"
 
 
@@ -35,19 +38,22 @@ def run_lab(config: LabConfig, output: Path, jobs: int = 2, report: Callable[[st
         RuntimeError: if a seed's process fails; its log is named.
     """
     claim(output, asdict(replace(config, seeds=0)))  # more seeds may be added later
-    world = output / "world"
-    if not (world / DONE).exists():
-        report(f"writing {config.apps} training apps and {config.held_out_apps} held-out apps")
-        write_world(world, config.apps, config.held_out_apps)
-        (world / DONE).touch()
+    run_parts(MODULE, output, [SHARED], 1, threads=min(jobs, os.cpu_count() or 1), report=report)
     seeds = run_parts(MODULE, output, [f"seed{seed}" for seed in range(config.seeds)], jobs, report=report)
     return write_report(config, seeds, output)
+
+
+def run_shared(config: LabConfig, output: Path) -> None:
+    """Make what all seeds start from."""
+    began = time.monotonic()
+    make_shared(config, output / SHARED)
+    write_result(output, SHARED, {"minutes": round((time.monotonic() - began) / 60, 1)})
 
 
 def run_seed(config: LabConfig, output: Path, seed: int, report: Callable[[str], None] = print) -> None:
     """Train the models of a seed and run all arms; writes `result.json` in its folder."""
     began = time.monotonic()
-    stages = Stages(config, output / "world", output / f"seed{seed}", seed)
+    stages = Stages(config, output / SHARED, output / f"seed{seed}", seed)
     stages.run(report)
     arms: dict[str, dict[str, Any]] = {}
     for name in ARMS:
@@ -61,11 +67,13 @@ def run_seed(config: LabConfig, output: Path, seed: int, report: Callable[[str],
     write_result(output, f"seed{seed}", result)
 
 
+def _main(output: Path, part: str) -> None:
+    config = LabConfig(**json.loads((output / "lab.json").read_text()))
+    if part == SHARED:
+        run_shared(config, output)
+    else:
+        run_seed(config, output, int(part.removeprefix("seed")), lambda text: print(text, flush=True))
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    run_seed(
-        LabConfig(**json.loads((folder / "lab.json").read_text())),
-        folder,
-        int(sys.argv[2].removeprefix("seed")),
-        lambda text: print(text, flush=True),
-    )
+    _main(Path(sys.argv[1]), sys.argv[2])

@@ -22,6 +22,7 @@ from setaria.agents.backtrack.roles import Agent, Ask
 from setaria.agents.backtrack.run import run_episodes
 from setaria.agents.backtrack.traces import TraceFolder, read_traces
 from setaria.datasets_builders.gui.tasks import Task, read_split
+from setaria.recipes.backtrack.lab_reading import WORLD
 from setaria.recipes.backtrack.lab_stages import Stages
 
 
@@ -56,7 +57,7 @@ ARMS = {
 def run_arm(name: str, stages: Stages) -> list[dict[str, Any]]:
     """Episodes of an arm on the held-out tasks; those already in its trace are not run again."""
     arm = ARMS[name]
-    graphs, tasks = read_split(stages.world / "held_out")
+    graphs, tasks = read_split(stages.shared / WORLD / "held_out")
     tasks = chosen_tasks(tasks, stages.config.tasks)
     trace = TraceFolder(stages.folder / "arms" / name.replace(" ", "_"))
     golds = {task.id: GraphGold(graphs[task.app], task) for task in tasks}
@@ -78,7 +79,7 @@ def chosen_tasks(tasks: Sequence[Task], most: int) -> list[Task]:
 def _agent(arm: Arm, stages: Stages, golds: dict[str, GraphGold]) -> Agent:
     learned = arm.judger not in ("oracle", "random")
     generator, reflector = stages.chat(arm.generator), stages.chat(arm.reflector)
-    agent = Agent.of_models(generator, stages.chat(arm.judger if learned else "judger"), reflector)
+    agent = Agent.of_models(generator, stages.judger(arm.judger if learned else "judger"), reflector)
     if arm.judger == "oracle":
         return Agent(agent.generator, lambda asks: [_oracle(ask, golds) for ask in asks], agent.reflector)
     if arm.judger == "random":

@@ -8,26 +8,29 @@ class LabConfig:
     """Everything that decides a result, apart from the code.
 
     Attributes:
-        seeds: repetitions; everything but the world and `judger_base` is made anew for each.
-        judger_base: folder of the model that the Judger is trained from, made by `tiny_base`; empty: the seed's own
-            model, which cannot see yet.
+        seeds: repetitions. The world and the model that the Judgers are trained from are made once, all that follows
+            for each.
         apps: training apps. The generator learns on the first half, its mistakes are collected on the other.
         held_out_apps: apps with the tasks of the evaluation.
         tasks: most held-out tasks, drawn with a fixed seed.
         locating_steps, base_steps, actor_steps, judger_steps: steps of SFT: to find a name in a list; to act; to act
             and reflect; to judge.
         rl_steps: steps of reinforcement with judgment rewards.
-        locating_rows, naming_rows, judging_rows: rows of finding a name in a list, of naming what is on a screen, and
-            of judging by what is on it (`tiny_pretraining`).
+        drawn_apps: apps on whose screens a model learns to read, in `reading_steps`, and to find what a task asks for,
+            in `comparing_steps`.
+        locating_rows, naming_rows: rows of finding a name in a list (`tiny_pretraining`), and of naming what is on a
+            screen.
         samples: replies per step that are collected.
         batch: rows per step of SFT.
     """
 
     seeds: int = 3
-    judger_base: str = ""
     apps: int = 40
     held_out_apps: int = 8
     tasks: int = 160
+    drawn_apps: int = 2500
+    reading_steps: int = 700
+    comparing_steps: int = 400
     locating_steps: int = 300
     base_steps: int = 400
     actor_steps: int = 600
@@ -35,7 +38,6 @@ class LabConfig:
     rl_steps: int = 60
     locating_rows: int = 9600
     naming_rows: int = 500
-    judging_rows: int = 3000
     samples: int = 4
     batch: int = 24
     learning_rate: float = 2e-3
@@ -56,7 +58,9 @@ class LabConfig:
             rl_steps=2,
             locating_rows=40,
             naming_rows=40,
-            judging_rows=40,
+            drawn_apps=6,
+            reading_steps=4,
+            comparing_steps=4,
             samples=1,
             batch=8,
         )

@@ -5,7 +5,7 @@ acting       rows of acting and of naming what is on a screen, in the first half
 base         the model learns them
 collected    its sampled actions in the other apps, executed, become judgment and reflection rows
 actor        the base learns to reflect too: Generator and Reflector
-judger       a model that can see (`tiny_base`), or else the located one, learns to judge
+judger       the model that can read (`lab_reading`) learns to judge
 reinforced   the actor after reinforcement with judgment rewards, the Judger being frozen
 
 `actor_simulated` and `judger_simulated` learn from actions drawn on the page in place of outcome pages.
@@ -16,11 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset, concatenate_datasets, load_from_disk
-from transformers import AutoModelForImageTextToText, PrinterCallback
-from trl import SFTConfig, SFTTrainer
+from transformers import AutoModelForImageTextToText
 
 from setaria.agents.backtrack.collect import CollectConfig, collected_rows, generator_rows, naming_rows
 from setaria.agents.backtrack.local_chat import LocalChat
@@ -29,16 +27,18 @@ from setaria.datasets_builders.gui.pages import Page
 from setaria.datasets_builders.gui.prompts import Conversation, Prompts
 from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_rows
 from setaria.datasets_builders.gui.tasks import read_split
-from setaria.recipes.backtrack.chats import load_processor
+from setaria.models.processors import load_processor
 from setaria.recipes.backtrack.lab_config import LabConfig
+from setaria.recipes.backtrack.lab_reading import READER, WORLD
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
-from setaria.recipes.backtrack.tiny_pretraining import judging_rows, locating_rows
+from setaria.recipes.backtrack.tiny_pretraining import locating_rows
+from setaria.recipes.lab_training import fine_tune, train_and_save
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.rewards.judgment import JudgmentRewards
 from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
 
 
-LONGEST_REPLY = 24
+LONGEST_REPLY, LONGEST_DESCRIPTION = 24, 64
 DONE = "done"
 STAGES = (
     "located",
@@ -56,10 +56,10 @@ ACTUAL, SIMULATED = "actual", "simulated"  # outcome pages
 
 @dataclass
 class Stages:
-    """One seed; `folder` holds its checkpoints and rows, `world` the apps."""
+    """One seed; `folder` holds its checkpoints and rows, `shared` the world and the model that can read."""
 
     config: LabConfig
-    world: Path
+    shared: Path
     folder: Path
     seed: int
 
@@ -78,6 +78,12 @@ class Stages:
         processor = load_processor(str(self.folder / stage))
         return LocalChat(model, processor, max_new_tokens=LONGEST_REPLY, temperature=temperature)
 
+    def judger(self, stage: str) -> LocalChat:
+        """The model of a stage as the Judger, which describes what it sees."""
+        model = AutoModelForImageTextToText.from_pretrained(self.folder / stage)
+        processor = load_processor(str(self.folder / stage))
+        return LocalChat(model, processor, max_new_tokens=LONGEST_DESCRIPTION, described=True)
+
     @cached_property
     def processor(self):
         """The processor of the actor; the Judger's differs in its vocabulary alone."""
@@ -86,11 +92,11 @@ class Stages:
     @cached_property
     def prompts(self) -> Prompts:
         """The prompts that all stages share."""
-        return Prompts.of_processor("qwen2_vl", self.processor)
+        return Prompts.of_processor("qwen2_vl", self.processor, described=True)
 
     @cached_property
     def _split(self):
-        return read_split(self.world / "train")
+        return read_split(self.shared / WORLD / "train")
 
     def _moments(self, half: int) -> list[Moment]:
         """Gold steps in the first (0) or second (1) half of the training apps."""
@@ -142,10 +148,8 @@ class Stages:
         self._train(self.folder / "base", folder, rows, self.config.actor_steps, self.config.role_learning_rate)
 
     def _judger(self, folder: Path, outcomes: str = ACTUAL) -> None:
-        pages = [moment.page for moment in self._moments(1)]
-        seeing = row_dataset(judging_rows(pages, self.config.judging_rows, self.prompts, self.seed))
-        rows = concatenate_datasets([self._rows("judger", outcomes), seeing])
-        start = Path(self.config.judger_base) if self.config.judger_base else self.folder / "located"
+        rows = self._rows("judger", outcomes)
+        start = self.shared / READER
         self._train(start, folder, rows, self.config.judger_steps, self.config.role_learning_rate)
 
     def _actor_simulated(self, folder: Path) -> None:
@@ -161,7 +165,7 @@ class Stages:
     def _reinforced(self, folder: Path) -> None:
         found = self._moments(1)
         rows = [*generator_rows(found, self.prompts)]
-        attempts = AttemptsAtMoments(found, self.prompts, self.chat("judger"))
+        attempts = AttemptsAtMoments(found, self.prompts, self.judger("judger"))
         trainer = JudgmentGRPOTrainer(
             str(self.folder / "actor"),
             JudgmentRewards(attempts).functions,
@@ -177,33 +181,11 @@ class Stages:
             train_dataset=rollout_rows(row_dataset(rows), ["generator"]),
             processing_class=self.processor,
         )
-        self._finish(trainer, folder)
+        train_and_save(trainer, folder)
 
     def _train(self, start: Path, folder: Path, rows: Dataset, steps: int, learning_rate: float) -> None:
         processor = load_processor(str(start))
-        trainer = SFTTrainer(
-            str(start),
-            SFTConfig(
-                output_dir=str(folder),
-                max_steps=steps,
-                learning_rate=learning_rate,
-                lr_scheduler_type="linear",
-                warmup_steps=50,
-                adam_beta2=0.98,
-                per_device_train_batch_size=self.config.batch,
-                max_length=None,
-                **quiet_on_cpu(self.seed) | {"logging_strategy": "steps", "logging_steps": 50},
-            ),
-            train_dataset=sft_rows(rows, None),
-            processing_class=processor,
-        )
-        self._finish(trainer, folder)
-
-    def _finish(self, trainer: Any, folder: Path) -> None:
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-        trainer.save_model(str(folder))
-        trainer.state.save_to_json(str(folder / "trainer_state.json"))
+        fine_tune(start, folder, sft_rows(rows, None), processor, steps, learning_rate, self.config.batch, self.seed)
 
 
 def _pages(found: list[Moment]) -> list[Page]:

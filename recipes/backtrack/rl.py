@@ -62,8 +62,9 @@ def train(argv: list[str]) -> None:
     from setaria.agents.backtrack.moments import AttemptsAtMoments, moments
     from setaria.datasets_builders.gui.prompts import Prompts
     from setaria.datasets_builders.gui.rows import rollout_rows
+    from setaria.models.processors import load_processor
     from setaria.recipes.backtrack.adapters import freeze, starting_model
-    from setaria.recipes.backtrack.chats import load_judger, load_processor
+    from setaria.recipes.backtrack.chats import load_judger
     from setaria.recipes.backtrack.script_arguments import JudgmentArguments
     from setaria.recipes.backtrack.world_tasks import world_tasks
     from setaria.recipes.dataset_loading import load_splits
@@ -76,7 +77,7 @@ def train(argv: list[str]) -> None:
     script_args, training_args, model_args, mixture = settings
     run = TrainingRun(training_args, model_args, settings)
     processor = load_processor(model_args.model_name_or_path, model_args.model_revision)
-    prompts = Prompts.of_processor(script_args.family, processor)
+    prompts = Prompts.of_processor(script_args.family, processor, described=script_args.described)
     graphs, tasks = world_tasks(Path(script_args.world))
     judger = load_judger(script_args, model_args, processor, training_args)
     rewards = JudgmentRewards(AttemptsAtMoments(moments(tasks, graphs), prompts, judger))

@@ -55,9 +55,12 @@ class JudgmentArguments(RoleArguments):
             Checkpoint, or LoRA adapter of the policy's base model, of the frozen Judger. None: no such reward.
         judger_batch (`int`, *optional*, defaults to `16`):
             Questions per forward of the Judger.
+        described (`bool`, *optional*, defaults to `False`):
+            The Judger was trained to describe the outcome before its verdict.
     """
 
     world: str = field(default="", metadata={"help": "Folder with graphs in Mobile3M's layout and tasks.jsonl."})
     family: str = field(default="qwen2_vl", metadata={"help": "Model family of the boxes."})
     judger: str | None = field(default=None, metadata={"help": "Checkpoint or LoRA adapter of the frozen Judger."})
     judger_batch: int = field(default=16, metadata={"help": "Questions per forward of the Judger."})
+    described: bool = field(default=False, metadata={"help": "The Judger describes the outcome before its verdict."})

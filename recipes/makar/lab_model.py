@@ -1,8 +1,8 @@
 """The lab's vision-language model, untrained: `tiny_model`'s, but sooner to learn where things are.
 
 Our choices. Positions of the vision tower start as waves over rows and columns, as large as what is seen; usually they
-start at random and one in forty of that. What is the same in all answers is one token, which halves them. Images are a
-quarter as large with as many tokens, which costs less.
+start at random and one in forty of that. What is the same in all answers is one token, which halves them, and so is a
+look, such as "red coat". Images are a quarter as large with as many tokens, which costs less.
 """
 
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from setaria.datasets_builders.mner.grounding_prompts import QUESTION
+from setaria.datasets_builders.worlds.tweet_names import COLOURS, THINGS
 from setaria.recipes.makar.tiny_model import tiny_model, tiny_processor
 
 
@@ -20,11 +21,10 @@ IMAGE_PIXELS = 64 * 64
 POSITION_SIZE = 0.7
 PIECES = (
     re.escape(QUESTION),
-    "<think>Look for the ",
-    r"\. It is (?:not )?here\.</think><answer>",
-    "</answer>",
+    f"(?:{'|'.join(COLOURS)}) (?:{'|'.join(THINGS.values())})",
+    *(", yes", ", no", "; ", "</think><answer>", "</answer>"),
     *('Tweet: "', r'"\nSaid about it: "', r'"\nEntity: "', '", "'),
-    *(r", (?=\d)", " (?:coat|tower|logo|car)", r" (?:None|\[)"),
+    *(r", (?=\d)", r" (?:None|\[)"),
     *(r"\d+", r"[^\W\d_]+", r"\s", r"[^\w\s<]+", "<", "_"),
 )
 

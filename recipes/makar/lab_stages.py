@@ -19,27 +19,28 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, load_from_disk
-from transformers import AutoModelForImageTextToText, PrinterCallback, set_seed
-from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from transformers import AutoModelForImageTextToText, set_seed
+from trl import GRPOConfig, GRPOTrainer
 
 from setaria.agents.backtrack.local_chat import LocalChat
 from setaria.datasets_builders.gui.rows import row_dataset
 from setaria.datasets_builders.mner.difficulty import SplitConfig, pass_rates, split_by_difficulty
 from setaria.datasets_builders.mner.grounding_prompts import GroundingPrompts
 from setaria.datasets_builders.mner.grounding_rows import rollout_rows, sft_rows
-from setaria.datasets_builders.worlds.tweets import write_tweets_world
+from setaria.datasets_builders.worlds.tweets import World, draw_world, write_tweets_world
+from setaria.recipes.lab_training import fine_tune, train_and_save
 from setaria.recipes.makar.build import Source, build_rows
 from setaria.recipes.makar.lab_config import LabConfig
 from setaria.recipes.makar.lab_knowledge import TRAINED_ON, inform, read_told
 from setaria.recipes.makar.lab_model import save_model
-from setaria.recipes.makar.lab_seeing import TEXTS, seeing_rows
+from setaria.recipes.makar.lab_seeing import TEXTS, seeing_rows, thought
 from setaria.recipes.makar.processor import grounding_processor
 from setaria.recipes.makar.tiny_model import FAMILY, texts_of
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
@@ -49,8 +50,7 @@ from setaria.rewards.grounding_paper_exact import PaperExactRewards
 
 
 DONE = "done"
-LONGEST_REPLY = 32
-WARMUP = 50
+LONGEST_REPLY = 40
 
 
 @dataclass
@@ -84,7 +84,9 @@ class Shared:
         save_model(untrained, [*texts_of(self.world), *TEXTS])
         prompts = GroundingPrompts.of_processor(FAMILY, grounding_processor(str(untrained)))
         rows = row_dataset(seeing_rows(self.config.seen, prompts, seed=0))
-        train(untrained, folder, rows, self.config.seeing_steps, self.config.seeing_rate, self.config.batch)
+        config = self.config
+        processor = grounding_processor(str(untrained))
+        fine_tune(untrained, folder, rows, processor, config.seeing_steps, config.seeing_rate, config.batch)
 
     def _rows(self, folder: Path) -> None:
         rng = random.Random(0)
@@ -97,9 +99,20 @@ class Shared:
         ]
         knowledge = self.folder / "told.jsonl"
         write_atomically(knowledge, "".join(json.dumps(line) + "\n" for line in lines))
-        build_rows(
-            Source(self.world), "train", self.prompts, folder, looks=self.world / "facts.jsonl", knowledge=knowledge
-        )
+        reasoning = self.folder / "thoughts.jsonl"
+        write_atomically(reasoning, "".join(json.dumps(line) + "\n" for line in self._thoughts()))
+        build_rows(Source(self.world), "train", self.prompts, folder, reasoning, knowledge=knowledge)
+
+    def _thoughts(self) -> Iterator[dict[str, str]]:
+        """About the entities of training tweets, by one who sees everything."""
+        for post in self._drawn.posts["train"]:
+            for number, start, end in post.spans:
+                text = thought(post.scene, post.mentions[number].meaning.look)
+                yield {"tweet": post.id, "entity": " ".join(post.tokens[start:end]), "text": text}
+
+    @cached_property
+    def _drawn(self) -> World:
+        return draw_world(self.config.train, self.config.dev, self.config.test)
 
 
 @dataclass
@@ -137,16 +150,9 @@ class Stages:
         return load_from_disk(str(self.folder / "rated"))
 
     def _cold(self, folder: Path) -> None:
-        rows = sft_rows(self._halves[0])
-        train(
-            self.shared.folder / "seeing",
-            folder,
-            rows,
-            self.config.cold_steps,
-            self.config.cold_rate,
-            self.config.batch,
-            self.seed,
-        )
+        config = self.config
+        start = self.shared.folder / "seeing"
+        self._tune(start, folder, sft_rows(self._halves[0]), config.cold_steps, config.cold_rate, config.batch)
 
     def _rated(self, folder: Path) -> None:
         pool = self._halves[1]
@@ -166,7 +172,10 @@ class Stages:
 
     def _continue(self, folder: Path, rows: Dataset) -> None:
         config = self.config
-        train(self.folder / "cold", folder, rows, config.rl_steps, config.continued_rate, 2 * config.batch, self.seed)
+        self._tune(self.folder / "cold", folder, rows, config.rl_steps, config.continued_rate, 2 * config.batch)
+
+    def _tune(self, start: Path, folder: Path, rows: Dataset, steps: int, learning_rate: float, batch: int) -> None:
+        fine_tune(start, folder, rows, grounding_processor(str(start)), steps, learning_rate, batch, self.seed)
 
     def _reinforced(self, folder: Path) -> None:
         self._reinforce(folder, GroundingRewards(FAMILY).functions)
@@ -193,28 +202,7 @@ class Stages:
             train_dataset=rollout_rows(self._hard),
             processing_class=grounding_processor(str(self.folder / "cold")),
         )
-        _finish(trainer, folder)
-
-
-def train(start: Path, folder: Path, rows: Dataset, steps: int, rate: float, batch: int, seed: int = 0) -> None:
-    """SFT of the model in `start`."""
-    trainer = SFTTrainer(
-        str(start),
-        SFTConfig(
-            output_dir=str(folder),
-            max_steps=steps,
-            learning_rate=rate,
-            lr_scheduler_type="linear",
-            warmup_steps=min(WARMUP, steps // 10),
-            adam_beta2=0.98,
-            per_device_train_batch_size=batch,
-            max_length=None,
-            **quiet_on_cpu(seed) | {"logging_strategy": "steps", "logging_steps": 50},
-        ),
-        train_dataset=rows.select_columns(["prompt", "completion", "images"]),
-        processing_class=grounding_processor(str(start)),
-    )
-    _finish(trainer, folder)
+        train_and_save(trainer, folder)
 
 
 def _run(stages: Any, names: Sequence[str], folder: Path, report: Callable[[str], None]) -> None:
@@ -226,10 +214,3 @@ def _run(stages: Any, names: Sequence[str], folder: Path, report: Callable[[str]
             getattr(stages, f"_{name}")(made)
             (made / DONE).touch()
             report(f"{made.relative_to(folder.parent)}: {time.monotonic() - began:.0f} s")
-
-
-def _finish(trainer: Any, folder: Path) -> None:
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    trainer.save_model(str(folder))
-    trainer.state.save_to_json(str(folder / "trainer_state.json"))

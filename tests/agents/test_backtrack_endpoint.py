@@ -168,6 +168,20 @@ def test_yes_probability(answer, probability):
     assert options == {"temperature": 0.0, "max_tokens": 1, "logprobs": True, "top_logprobs": 20}
 
 
+def test_a_verdict_after_a_description():
+    """Of Drawing, No, way, Yes: the last yes or no counts, with .6 against .2."""
+    steps = [("Drawing", 0.9), ("No", 0.9), (" way\n", 0.9)]
+    content = [{"token": word, "top_logprobs": [{"token": word, "logprob": math.log(p)}]} for word, p in steps]
+    content += top(("Yes", 0.6), ("No", 0.2))["choices"][0]["logprobs"]["content"]
+    content[-1]["token"] = "Yes"
+    said = reply("Drawing No way\nYes", logprobs={"content": content})
+    with serving(send(said), described=True, max_tokens=99) as (endpoint, requests):
+        assert endpoint.yes_probability([asking("Helpful?")]) == [pytest.approx(0.75)]
+    assert requests[0][2]["max_tokens"] == 99
+    with serving(send(reply("Drawing, Back\nNo")), described=True) as (endpoint, _):
+        assert endpoint.yes_probability([asking("Helpful?")]) == [0.0]
+
+
 def test_a_batch_is_asked_at_once_and_keeps_its_order():
     together = threading.Barrier(4, timeout=10)
 

@@ -117,6 +117,24 @@ def test_p_yes_is_a_softmax_over_two_tokens(model, processor):
         assert LocalChat(model, processor, batch=batch).yes_probability(QUESTIONS) == pytest.approx(chances, abs=1e-5)
 
 
+def test_p_yes_after_a_description(model, processor, monkeypatch):
+    """Verdicts are said by chance: two bytes that the untrained model does say stand in for Yes and No."""
+    chat = LocalChat(model, processor, max_new_tokens=8, described=True)
+    inputs = inputs_of(processor, QUESTIONS[0])
+    said = model.generate(
+        **inputs, max_new_tokens=8, do_sample=False, output_logits=True, return_dict_in_generate=True
+    )
+    tokens = said.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+    yes, no = tokens[2], next(token for token in range(5, 300) if token not in tokens)
+    last = max(place for place, token in enumerate(tokens) if token == yes)
+    logits = said.logits[last][0]
+    monkeypatch.setattr(chat, "_verdicts", [yes, no])
+    expected = 1 / (1 + math.exp(logits[no] - logits[yes]))
+    assert chat.yes_probability(QUESTIONS[:1]) == [pytest.approx(expected, abs=1e-5)]
+    monkeypatch.setattr(chat, "_verdicts", [no, no])
+    assert chat.yes_probability(QUESTIONS[:1]) == [0.5]  # neither was said
+
+
 def test_nothing_to_answer(model, processor):
     chat = LocalChat(model, processor)
     assert chat.generate([]) == chat.yes_probability([]) == []

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from setaria.datasets_builders.gui.pages import Page
-from setaria.datasets_builders.gui.prompts import Prompts, name_of_page
+from setaria.datasets_builders.gui.prompts import DESCRIBE, Prompts, name_of_page
 from setaria.datasets_builders.gui.rows import row_dataset, training_row, without_images
 from setaria.models.box_codec import CODECS
 from setaria.models.qwen_vl import image_only_processor
@@ -100,7 +100,7 @@ def test_naming():
     conversation = Prompts().naming([AFTER, PAGE])
     assert text(conversation) == "Name what can be used on the last screen."
     assert images(conversation) == [AFTER.image, PAGE.image]
-    assert name_of_page(PAGE) == "Title, Go, Name, Below"
+    assert name_of_page(PAGE) == "Title|Go|Name|Below|"
     assert name_of_page(AFTER) == ""
 
 
@@ -284,3 +284,13 @@ def test_the_processor_sees_as_many_image_tokens_as_the_prompt_has_images(proces
     assert encoded["image_grid_thw"].tolist() == [[1, 100, 50], [1, 100, 50]]
     image_pad = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     assert encoded["input_ids"][0].count(image_pad) == 2 * 1250
+
+
+def test_a_described_verdict_repeats_the_task_and_closes_what_is_there():
+    described = Prompts(described=True)
+    assert described.judged("Go to Name.", PAGE, "Yes") == "Title|Go|Name|Below|\nGo| to Name|.\nYes"
+    assert described.judged("Names below", PAGE, "No") == "Title|Go|Name|Below|\nNames below\nNo"
+    assert described.judged("Go.", AFTER, "No") == "\nGo.\nNo"
+    assert Prompts().judged("Go to Name.", PAGE, "Yes") == "Yes"
+    question = described.judger("Go.", PAGE, [], Click((0, 0, 10, 10)), AFTER)
+    assert DESCRIBE in question[0]["content"][-1]["text"]

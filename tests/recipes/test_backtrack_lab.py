@@ -4,7 +4,7 @@ import pytest
 
 from setaria.agents.backtrack.traces import read_traces
 from setaria.cli.main import main
-from setaria.recipes.backtrack.lab import run_lab, run_seed
+from setaria.recipes.backtrack.lab import run_lab, run_seed, run_shared
 from setaria.recipes.backtrack.lab_arms import ARMS, chosen_tasks
 from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.lab_report import COLUMNS, MORE, write_report
@@ -59,19 +59,10 @@ def test_the_command_names_a_folder_with_other_settings(tmp_path, capsys):
     assert "other settings" in capsys.readouterr().err
 
 
-def test_a_base_of_the_judger_that_is_not_there(tmp_path, capsys):
-    output = ["--output", str(tmp_path / "lab")]
-    assert main(["lab", "backtrack", *output, "--judger_base", str(tmp_path / "none")]) == 2
-    assert "holds no model" in capsys.readouterr().err
-    assert not (tmp_path / "lab").exists()
-
-
 def test_a_seed_from_nothing_to_its_result(tmp_path):
     """All stages and arms in small, in this process; what is there is not made again."""
-    from setaria.datasets_builders.worlds.app_tasks import write_world
-
     config = LabConfig().quick()
-    write_world(tmp_path / "world", config.apps, config.held_out_apps)
+    run_shared(config, tmp_path)
     run_seed(config, tmp_path, 0, report=lambda text: None)
     seed = json.loads((tmp_path / "seed0" / "result.json").read_text())
     assert set(seed["arms"]) == set(ARMS)

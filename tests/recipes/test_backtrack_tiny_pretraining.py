@@ -1,15 +1,16 @@
-import json
 from collections import Counter
 
-import pytest
 from PIL import Image
-from transformers import AutoModelForImageTextToText
 
 from setaria.datasets_builders.gui.pages import Page
-from setaria.datasets_builders.gui.prompts import JUDGE, Prompts
-from setaria.datasets_builders.worlds.app_tasks import write_world
-from setaria.recipes.backtrack import tiny_base, tiny_model
-from setaria.recipes.backtrack.tiny_pretraining import judging_rows, locating_rows, presence_rows, ticking_rows
+from setaria.datasets_builders.gui.prompts import BAR, DESCRIBE, Prompts
+from setaria.datasets_builders.worlds.apps import TOPICS, VISIBLE_TOPICS, generate_app
+from setaria.recipes.backtrack.tiny_pretraining import (
+    ROWS_PER_APP,
+    judging_rows,
+    locating_rows,
+    reading_rows,
+)
 
 
 def screen(number, *names):
@@ -21,14 +22,7 @@ def screen(number, *names):
     return Page(f"a{number}", Image.new("RGB", (100, 200)), f"<hierarchy>{nodes}</hierarchy>")
 
 
-# Each of A to F is on 6 or more pages, and so familiar; X and Y are on one each.
-PAGES = [
-    *(screen(number, "A", "B", "C", "D") for number in range(6)),
-    *(screen(number, "E", "F", "A") for number in range(10, 16)),
-    screen(20, "X", "A"),
-    screen(21, "Y", "E"),
-]
-NAMES = {page.id: {element.name for element in page.elements} for page in PAGES}
+PAGES = [screen(number, *names) for number, names in enumerate(("ABCD", "EFA", "XA", "YE"))]
 
 
 def question(row):
@@ -47,62 +41,22 @@ def test_what_is_located_is_in_the_list_once():
         assert not row["images"]
 
 
-def test_ticks_tell_what_is_on_the_last_page():
-    rows = list(ticking_rows(PAGES, 60, Prompts(), seed=1))
-    for row in rows:
-        ticks = dict(line.split(" ") for line in answer(row).splitlines())
-        there = {name for name, tick in ticks.items() if tick == "Yes"}
-        assert there == set(ticks) & NAMES[row["page"]]
-        assert not {"X", "Y"} & set(ticks)
-        assert list(ticks) == sorted(ticks)
-    # a0: A B C D are there, all four are asked for; E and F are not
-    assert answer(next(row for row in rows if row["page"] == "a0")) == "A Yes\nB Yes\nC Yes\nD Yes\nE No\nF No"
-    assert Counter(len(row["images"]) for row in rows) == {1: 30, 2: 30}
+def test_a_judging_row_describes_the_second_screen():
+    apps = [generate_app(number) for number in range(40, 60)]
+    verdicts = Counter()
+    for row in judging_rows(apps, Prompts(described=True), seed=1):
+        names, task, verdict = answer(row).split("\n")
+        topic = next(word for word in task.replace(BAR, "").removesuffix(".").split() if word in TOPICS)
+        assert (topic in names.split(BAR)) == (topic + BAR in task) == (verdict == "Yes")
+        assert question(row).endswith(f"Task: {task.replace(BAR, '')}")
+        assert DESCRIBE in question(row) and len(row["images"]) == 2
+        verdicts[verdict] += 1
+    assert sum(verdicts.values()) == 20 * ROWS_PER_APP
+    assert 20 <= verdicts["Yes"] <= 40  # at most a half: a home screen shows no topic
 
 
-def test_presence_is_half_yes_and_about_the_last_page():
-    rows = list(presence_rows(PAGES, 80, Prompts(), seed=1))
-    for row in rows:
-        name = question(row).removeprefix("Is it on the last screen?\nTask: Find ").removesuffix(".")
-        assert answer(row) == ("Yes" if name in NAMES[row["page"]] else "No")
-    assert Counter(map(answer, rows)) == {"Yes": 40, "No": 40}
-    assert Counter((answer(row), len(row["images"])) for row in rows) == dict.fromkeys(
-        [("Yes", 1), ("Yes", 2), ("No", 1), ("No", 2)], 20
-    )
-
-
-def test_a_judging_row_asks_about_the_page_after_the_action():
-    rows = list(judging_rows(PAGES, 40, Prompts(), seed=1))
-    for row in rows:
-        *_, last = question(row).splitlines()
-        name = last.removeprefix("Task: Find ").removesuffix(".")
-        assert answer(row) == ("Yes" if name in NAMES[row["page"]] else "No")
-        assert JUDGE in question(row) and len(row["images"]) == 2
-    assert Counter(map(answer, rows)) == {"Yes": 20, "No": 20}
-
-
-@pytest.fixture(scope="module")
-def unseen(tmp_path_factory):
-    """Split of one app of another seed, for which the base was not trained."""
-    world = tmp_path_factory.mktemp("world")
-    write_world(world, 0, 1, seed=3)
-    return world / "held_out"
-
-
-def test_pretraining_makes_a_model_that_differs(unseen, tmp_path):
-    untrained, output = tmp_path / "untrained", tmp_path / "base"
-    tiny_model.main(["--world", str(unseen), "--output", str(untrained)])
-    names = ["--model", str(untrained), "--world", str(unseen), "--output", str(output)]
-    tiny_base.main([*names, "--rows", "ticking=12", "presence=12", "judging=12", "--steps", "2"])
-    before, after = (
-        AutoModelForImageTextToText.from_pretrained(folder).state_dict() for folder in (untrained, output)
-    )
-    assert all((before[name] != after[name]).any() for name in before if name.endswith("weight"))
-    assert json.loads((output / "trainer_state.json").read_text())["global_step"] == 2
-
-
-@pytest.mark.parametrize("rows", ["reading=3", "ticking", "ticking=-1", "ticking=many"])
-def test_rows_of_no_kind_are_refused(rows, capsys):
-    with pytest.raises(SystemExit):
-        tiny_base.main(["--model", "m", "--world", "w", "--output", "o", "--steps", "1", "--rows", rows])
-    assert "KIND=COUNT" in capsys.readouterr().err
+def test_a_reading_row_names_what_is_on_a_screen():
+    app = generate_app(7)
+    row = next(row for row in reading_rows([app], Prompts(), seed=2) if "section" in row["page"])
+    section = next(name for name in app.layout if f"'{name}'" in row["page"])
+    assert answer(row) == "".join(name + BAR for name in (section, "Back", *app.layout[section][:VISIBLE_TOPICS]))
