@@ -7,11 +7,11 @@
 (paper, section 3). Pages are images; boxes in actions are in the numbers of the model's family. Candidates with their
 middle off the screen are left out. Ours: the wording, that the Judger's question ends with the task, and that the
 Reflector's candidates come last and without those that were tried, so that what is copied from the list is new. Ours
-too, and optional: a Judger that describes the outcome before its verdict. It closes each name on the second screen
-with a bar and repeats the task, where a name that is on the screen is closed in the same way.
+too, and optional: a Judger that describes the outcome before its verdict. It numbers the names on the second screen
+and repeats the task, in which a name that is on the screen gets its number.
 
-    Tools|Back|Editor|Cutter|
-    Open Editor|.
+    Tools(1) Back(2) Editor(3) Cutter(4)
+    Open Editor(3).
     Yes
 """
 
@@ -35,7 +35,6 @@ Conversation: TypeAlias = list[dict[str, Any]]
 GENERATE = "Next action?"
 JUDGE = "The second screen came after it. Does it help with the task? Answer Yes or No."
 DESCRIBE = "The second screen came after it. Name what is on it. Does it help with the task? End with Yes or No."
-BAR = "|"
 REFLECT = "The second screen came after the last attempt. Give another action."
 NAME = "Name what can be used on the last screen."
 
@@ -85,8 +84,10 @@ class Prompts:
         return self._user([page, after], f"{context}\n{question}")
 
     def judged(self, instruction: str, after: Page, verdict: str) -> str:
-        """The Judger's answer in training: Yes or No, after the names on the page if it describes them."""
-        return f"{_described(instruction, after)}\n{verdict}" if self.described else verdict
+        """The Judger's answer in training: the verdict, Yes or No, after a description if it gives one."""
+        if not self.described:
+            return verdict
+        return f"{name_of_page(after)}\n{with_numbers(instruction, _names(after))}\n{verdict}"
 
     def reflector(
         self, instruction: str, page: Page, done: Sequence[Action], tried: Sequence[Action], after: Page
@@ -137,19 +138,26 @@ class Prompts:
 
 
 def name_of_page(page: Page) -> str:
-    """The answer of the grounding task: the names of the page's elements, in order, each closed with a bar."""
-    return "".join(name + BAR for name in _names(page))
+    """The answer of the grounding task: the names of the page's elements, numbered in order."""
+    return numbered(_names(page))
+
+
+def numbered(names: Sequence[str]) -> str:
+    """Names with their numbers: "Tools(1) Back(2)"."""
+    return " ".join(f"{name}({number})" for number, name in enumerate(names, 1))
+
+
+def with_numbers(instruction: str, names: Sequence[str]) -> str:
+    """An instruction in which names, as whole words, have the number of the first of that name."""
+    if not names:
+        return instruction
+    longest_first = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    numbered_name = rf"(?<!\w)(?:{longest_first})(?!\w)"
+    return re.sub(numbered_name, lambda name: f"{name[0]}({names.index(name[0]) + 1})", instruction)
 
 
 def _names(page: Page) -> list[str]:
     return [element.name for element in page.elements if element.name]
-
-
-def _described(instruction: str, page: Page) -> str:
-    names = sorted(set(_names(page)), key=len, reverse=True)
-    there = "|".join(re.escape(name) for name in names)
-    repeated = re.sub(rf"(?<!\w)(?:{there})(?!\w)", lambda name: name[0] + BAR, instruction) if names else instruction
-    return f"{name_of_page(page)}\n{repeated}"
 
 
 def _on_screen(action: Action, page: Page) -> bool:

@@ -13,7 +13,7 @@ from setaria.datasets_builders.worlds.app_tasks import write_world
 from setaria.datasets_builders.worlds.apps import generate_app
 from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
-from setaria.recipes.backtrack.tiny_pretraining import judging_rows, reading_rows
+from setaria.recipes.backtrack.tiny_pretraining import comparing_rows, locating_rows, reading_rows
 from setaria.recipes.lab_training import fine_tune
 
 
@@ -25,15 +25,18 @@ def make_shared(config: LabConfig, folder: Path) -> None:
     """Write `folder/world` and `folder/reader`."""
     write_world(folder / WORLD, config.apps, config.held_out_apps)
     graphs, tasks = read_split(folder / WORLD / "train")
+    found = list(moments(tasks, graphs))
     untrained = folder / "untrained"
-    processor = save_tiny_model(untrained, texts_of(moments(tasks, graphs)), seed=0)
+    processor = save_tiny_model(untrained, texts_of(found), seed=0)
     prompts = Prompts.of_processor("qwen2_vl", processor, described=True)
+    pages = list({moment.page.id: moment.page for moment in found}.values())
     apps = [generate_app(FIRST_DRAWN + number) for number in range(config.drawn_apps)]
+    stages = {
+        "located": (locating_rows(pages, config.locating_rows, prompts, 0), config.locating_steps, config.text_rate),
+        "compared": (comparing_rows(config.comparing_rows, 0), config.comparing_steps, config.text_rate),
+        READER: (reading_rows(apps, prompts, 0), config.reading_steps, config.reading_rate),
+    }
     start = untrained
-    for name, rows, steps in (
-        ("named", reading_rows, config.reading_steps),
-        (READER, judging_rows, config.comparing_steps),
-    ):
-        made = row_dataset(rows(apps, prompts, seed=0))
-        fine_tune(start, folder / name, made, processor, steps, config.role_learning_rate, config.batch)
+    for name, (rows, steps, learning_rate) in stages.items():
+        fine_tune(start, folder / name, row_dataset(rows), processor, steps, learning_rate, config.batch)
         start = folder / name

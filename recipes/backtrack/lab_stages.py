@@ -108,7 +108,7 @@ class Stages:
         found = self._moments(0)
         save_tiny_model(self.folder / "untrained", texts_of(found), self.seed)
         rows = row_dataset(locating_rows(_pages(found), self.config.locating_rows, self.prompts, self.seed))
-        self._train(self.folder / "untrained", folder, rows, self.config.locating_steps, self.config.learning_rate)
+        self._train(self.folder / "untrained", folder, rows, self.config.locating_steps, self.config.text_rate)
 
     def _acting(self, folder: Path) -> None:
         found = self._moments(0)
@@ -118,7 +118,7 @@ class Stages:
 
     def _base(self, folder: Path) -> None:
         rows = load_from_disk(str(self.folder / "acting"))
-        self._train(self.folder / "located", folder, rows, self.config.base_steps, self.config.learning_rate)
+        self._train(self.folder / "located", folder, rows, self.config.base_steps, self.config.acting_rate)
 
     def _collected(self, folder: Path) -> None:
         found = self._moments(1)
@@ -145,12 +145,12 @@ class Stages:
 
     def _actor(self, folder: Path, outcomes: str = ACTUAL) -> None:
         rows = concatenate_datasets([self._rows("reflector", outcomes), load_from_disk(str(self.folder / "acting"))])
-        self._train(self.folder / "base", folder, rows, self.config.actor_steps, self.config.role_learning_rate)
+        self._train(self.folder / "base", folder, rows, self.config.actor_steps, self.config.acting_rate)
 
     def _judger(self, folder: Path, outcomes: str = ACTUAL) -> None:
         rows = self._rows("judger", outcomes)
         start = self.shared / READER
-        self._train(start, folder, rows, self.config.judger_steps, self.config.role_learning_rate)
+        self._train(start, folder, rows, self.config.judger_steps, self.config.judging_rate)
 
     def _actor_simulated(self, folder: Path) -> None:
         self._actor(folder, SIMULATED)
@@ -172,7 +172,7 @@ class Stages:
             JudgmentGRPOConfig(
                 output_dir=str(folder),
                 max_steps=self.config.rl_steps,
-                learning_rate=self.config.rl_learning_rate,
+                learning_rate=self.config.rl_rate,
                 per_device_train_batch_size=32,
                 num_generations=8,
                 max_completion_length=LONGEST_REPLY,

@@ -9,7 +9,6 @@ suits width 96, and with an induction circuit; images are 96 x 160 pixels, 60 to
 writes it untrained, with a tokenizer for the texts of a world.
 """
 
-import re
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import torch
 
 from setaria.agents.backtrack.moments import Moment, moments
-from setaria.datasets_builders.gui.prompts import BAR, DESCRIBE, GENERATE, JUDGE, NAME, REFLECT, Prompts
+from setaria.datasets_builders.gui.prompts import DESCRIBE, GENERATE, JUDGE, NAME, REFLECT, Prompts
 from setaria.models.induction import add_induction
 from setaria.models.qwen_vl import ImageOnlyQwenVLProcessor, image_only_processor
 from setaria.models.tiny import tiny_qwen2_vl, trained_tokenizer
@@ -28,7 +27,7 @@ from setaria.recipes.errors import one_line_errors
 PIECES = (
     r"</ref><box>\[\d+,\d+\]\[\d+,\d+\]</box>\S*",  # the end of an action on an element
     r"[a-z]+\(<ref>",  # its beginning
-    re.escape(BAR),
+    r"\(\d+\)",  # the number of a name
     r"scroll\(<box>\[\d+,\d+\]\[\d+,\d+\]</box>,[a-z]+\)",
     r"\d+",
     r"[^\W\d_]+",
@@ -45,7 +44,7 @@ ROPE_THETA, OUTPUT_SCALE = 1e6, 0.1
 
 def save_tiny_model(folder: Path, texts: Iterable[str], seed: int) -> ImageOnlyQwenVLProcessor:
     """Write an untrained model, and its processor with a tokenizer for `texts`; returns the processor."""
-    questions = [GENERATE, JUDGE, DESCRIBE + BAR, REFLECT, NAME]
+    questions = [GENERATE, JUDGE, DESCRIBE, *(f"({number})" for number in range(1, 13)), REFLECT, NAME]
     tokenizer = trained_tokenizer([*questions * 100, *texts], vocabulary=2048, pieces="|".join(PIECES))
     per_axis = WIDTH // HEADS // 6
     model = tiny_qwen2_vl(

@@ -100,7 +100,7 @@ def test_naming():
     conversation = Prompts().naming([AFTER, PAGE])
     assert text(conversation) == "Name what can be used on the last screen."
     assert images(conversation) == [AFTER.image, PAGE.image]
-    assert name_of_page(PAGE) == "Title|Go|Name|Below|"
+    assert name_of_page(PAGE) == "Title(1) Go(2) Name(3) Below(4)"
     assert name_of_page(AFTER) == ""
 
 
@@ -286,10 +286,11 @@ def test_the_processor_sees_as_many_image_tokens_as_the_prompt_has_images(proces
     assert encoded["input_ids"][0].count(image_pad) == 2 * 1250
 
 
-def test_a_described_verdict_repeats_the_task_and_closes_what_is_there():
+def test_a_described_verdict_numbers_names_and_those_in_the_task():
     described = Prompts(described=True)
-    assert described.judged("Go to Name.", PAGE, "Yes") == "Title|Go|Name|Below|\nGo| to Name|.\nYes"
-    assert described.judged("Names below", PAGE, "No") == "Title|Go|Name|Below|\nNames below\nNo"
+    names = "Title(1) Go(2) Name(3) Below(4)"
+    assert described.judged("Go to Name.", PAGE, "Yes") == f"{names}\nGo(2) to Name(3).\nYes"
+    assert described.judged("Names below", PAGE, "No") == f"{names}\nNames below\nNo"
     assert described.judged("Go.", AFTER, "No") == "\nGo.\nNo"
     assert Prompts().judged("Go to Name.", PAGE, "Yes") == "Yes"
     question = described.judger("Go.", PAGE, [], Click((0, 0, 10, 10)), AFTER)

@@ -1,16 +1,12 @@
+import re
 from collections import Counter
 
 from PIL import Image
 
 from setaria.datasets_builders.gui.pages import Page
-from setaria.datasets_builders.gui.prompts import BAR, DESCRIBE, Prompts
+from setaria.datasets_builders.gui.prompts import Prompts
 from setaria.datasets_builders.worlds.apps import TOPICS, VISIBLE_TOPICS, generate_app
-from setaria.recipes.backtrack.tiny_pretraining import (
-    ROWS_PER_APP,
-    judging_rows,
-    locating_rows,
-    reading_rows,
-)
+from setaria.recipes.backtrack.tiny_pretraining import comparing_rows, locating_rows, reading_rows
 
 
 def screen(number, *names):
@@ -41,22 +37,27 @@ def test_what_is_located_is_in_the_list_once():
         assert not row["images"]
 
 
-def test_a_judging_row_describes_the_second_screen():
-    apps = [generate_app(number) for number in range(40, 60)]
-    verdicts = Counter()
-    for row in judging_rows(apps, Prompts(described=True), seed=1):
-        names, task, verdict = answer(row).split("\n")
-        topic = next(word for word in task.replace(BAR, "").removesuffix(".").split() if word in TOPICS)
-        assert (topic in names.split(BAR)) == (topic + BAR in task) == (verdict == "Yes")
-        assert question(row).endswith(f"Task: {task.replace(BAR, '')}")
-        assert DESCRIBE in question(row) and len(row["images"]) == 2
-        verdicts[verdict] += 1
-    assert sum(verdicts.values()) == 20 * ROWS_PER_APP
-    assert 20 <= verdicts["Yes"] <= 40  # at most a half: a home screen shows no topic
+def test_a_comparing_row_tells_which_name_the_task_is_about():
+    rows = list(comparing_rows(40, seed=1))
+    for row in rows:
+        names, _, task = question(row).split("\n")
+        numbers = dict(re.findall(r"(\w+)(\(\d+\))", names))
+        topic = next(word for word in task.removesuffix(".").split() if word in TOPICS)
+        told, verdict = answer(row).split("\n")
+        assert verdict == ("Yes" if topic in numbers else "No")
+        assert told == task.removeprefix("Task: ").replace(topic, topic + numbers.get(topic, ""))
+    assert Counter(answer(row).split("\n")[1] for row in rows) == {"Yes": 20, "No": 20}
 
 
-def test_a_reading_row_names_what_is_on_a_screen():
+def test_a_reading_row_describes_a_screen():
     app = generate_app(7)
-    row = next(row for row in reading_rows([app], Prompts(), seed=2) if "section" in row["page"])
-    section = next(name for name in app.layout if f"'{name}'" in row["page"])
-    assert answer(row) == "".join(name + BAR for name in (section, "Back", *app.layout[section][:VISIBLE_TOPICS]))
+    rows = list(reading_rows([app], Prompts(described=True), seed=2))
+    assert [len(row["images"]) for row in rows] == [1, 1, 1]
+    for row in rows[:2]:
+        section = next(name for name in app.layout if f"'{name}'" in row["page"])
+        shown = [section, "Back", *app.layout[section][:VISIBLE_TOPICS]]
+        names, task, verdict = answer(row).split("\n")
+        assert names == " ".join(f"{name}({number})" for number, name in enumerate(shown, 1))
+        topic = next(word for word in re.findall(r"\w+", question(row).split("Task: ")[1]) if word in TOPICS)
+        assert verdict == ("Yes" if topic in shown else "No")
+        assert (f"{topic}({shown.index(topic) + 1})" if topic in shown else f"{topic}.") in task
