@@ -9,7 +9,7 @@ from pathlib import Path
 def add_arguments(parser: ArgumentParser) -> None:
     parser.usage = (
         "setaria eval --model PATH ... --tasks NAME=FILE ... [--cache NAME ...] [--drafter NAME ...] --output DIR\n"
-        "       setaria eval compare RUN_A RUN_B [--json OUT]\n"
+        "       setaria eval compare RUN_A RUN_B\n"
         "       setaria eval report RUN"
     )
     parser.add_argument(
@@ -70,10 +70,10 @@ def run(args: Namespace) -> int:
 def _evaluate(args: Namespace) -> None:
     from accelerate import PartialState
     from rich.console import Console
-    from rich.markdown import Markdown
 
     from setaria.evaluation import EvalConfig, evaluate
     from setaria.evaluation.config_file import as_config, read_settings
+    from setaria.evaluation.console_table import results_table
 
     values = {} if args.config is None else read_settings(args.config)
     given = {one.name: getattr(args, one.name) for one in fields(EvalConfig)}
@@ -82,10 +82,12 @@ def _evaluate(args: Namespace) -> None:
         if name not in values:
             raise ValueError(f"--{flag} is needed")
     config = as_config(values)
-    evaluate(config)
+    results = evaluate(config)
     if PartialState().is_main_process:
         console = Console()
-        console.print(Markdown((config.output / "model_card.md").read_text(encoding="utf-8").replace("<br>", " ")))
+        console.print(results_table(results))
+        for note in results.notes:
+            console.print(note, markup=False)
         console.print(f"processes: {PartialState().num_processes}")
         console.print(f"report: {config.output / 'report.html'}")
 

@@ -68,7 +68,7 @@ class AlpacaEval(Task):
                 row.get("output", ""),
                 {"tokens": float(answer.tokens)},
                 "generation",
-                {"seconds": answer.seconds, "cut": answer.cut},
+                {"seconds": answer.seconds, "cut": answer.cut, **answer.bits},
             )
             for (id, row), answer in zip(samples, found, strict=True)
         ]

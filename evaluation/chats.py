@@ -27,12 +27,14 @@ class Answer:
     Attributes:
         tokens: generated ones.
         seconds: wall time of its batch, shared equally.
+        bits: see `counted_bits`.
         cut: whether it ends because `max_new_tokens` were generated.
     """
 
     text: str
     tokens: int
     seconds: float
+    bits: dict[str, float]
     cut: bool
 
 
@@ -69,4 +71,4 @@ def _transcript(talk: Talk) -> str:
 
 def _answer(reply: Reply, template: bool, cut: bool) -> Answer:
     text, ended, _ = (reply.text, "", "") if template else reply.text.partition(f"\n{SPEAKERS['user']}")
-    return Answer(text.strip(), len(reply.ids), reply.seconds, cut and not ended)
+    return Answer(text.strip(), len(reply.ids), reply.seconds, reply.bits, cut and not ended)

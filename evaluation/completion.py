@@ -48,5 +48,5 @@ def _item(id: str, row: dict[str, str], reply: Reply) -> Item:
     scores = {"tokens": float(len(reply.ids))}
     if "target" in row:
         scores["exact_match"] = float(reply.text.strip() == row["target"].strip())
-    extra = {"seconds": reply.seconds}
+    extra = {"seconds": reply.seconds, **reply.bits}
     return Item(id, row["prompt"], reply.text, row.get("target", ""), scores, "generation", extra)

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from setaria.evaluation.config import NONE
-from setaria.evaluation.hooks import hooked
+from setaria.evaluation.hooks import counted_bits, hooked
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Setting
 
@@ -18,11 +18,13 @@ class Reply:
         text: without special tokens.
         ids: of its tokens, the end token included.
         seconds: wall time of its batch, shared equally.
+        bits: see `counted_bits`.
     """
 
     text: str
     ids: list[int]
     seconds: float
+    bits: dict[str, float] = field(default_factory=dict)
 
 
 def as_prompt(
@@ -53,17 +55,18 @@ def greedy_replies(
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     inputs = tokenizer.pad({"input_ids": prompts}, return_attention_mask=True, return_tensors="pt")
     began = time.monotonic()
-    with hooked(model, setting):
+    with hooked(model, setting) as quantised:
         texts = model.generate(
             **inputs.to(checkpoint.device),
             do_sample=False,
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
         )
+        bits = counted_bits(quantised.cache)
     ends = model.generation_config.eos_token_id
     replies = [_up_to_end(text, ends) for text in texts[:, inputs.input_ids.size(1) :].tolist()]
     seconds = (time.monotonic() - began) / len(prompts)
-    return [Reply(tokenizer.decode(ids, skip_special_tokens=True), ids, seconds) for ids in replies]
+    return [Reply(tokenizer.decode(ids, skip_special_tokens=True), ids, seconds, bits) for ids in replies]
 
 
 def _up_to_end(ids: list[int], ends: int | list[int] | None) -> list[int]:

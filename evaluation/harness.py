@@ -92,7 +92,7 @@ class HarnessTask(Task):
                         instance.resps.append(answer)
             except AssertionError as error:
                 raise ValueError(f"tasks={self.name!r}: {error}") from error
-            return [self._item(id, instances, setting) for id, instances in documents.items()]
+            return [self._item(id, instances, setting, model.bits) for id, instances in documents.items()]
 
     def finish(self, setting: Setting, items: Sequence[Item]) -> list[Item]:
         """All items; metrics that the task did not state but gave are added."""
@@ -131,7 +131,7 @@ class HarnessTask(Task):
         stated |= {f"{self._prefix(name)}{key}": up for name, keys in better.items() for key, up in keys.items()}
         return tuple(Metric(self.name, name, up) for name, up in stated.items())
 
-    def _item(self, id: str, instances: list[Instance], setting: Setting) -> Item:
+    def _item(self, id: str, instances: list[Instance], setting: Setting, bits: dict[str, float]) -> Item:
         name = instances[0].task_name
         task = self._tasks[name]
         [values] = _values(task, [instances])
@@ -144,7 +144,7 @@ class HarnessTask(Task):
         if any(one.request_type == "generate_until" for one in instances):
             path = "generation"
         prediction, target = _said(instances), _wanted(task, instances)
-        extra = {"task": name, "responses": [one.resps for one in instances]}
+        extra = {"task": name, "responses": [one.resps for one in instances], **bits}
         return Item(id, str(instances[0].args[0]), prediction, target, scores, path, extra)
 
     def _aggregate(self, items: Sequence[Item], seed: int) -> dict[str, Value]:

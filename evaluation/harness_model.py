@@ -9,7 +9,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from setaria.evaluation.config import NONE
-from setaria.evaluation.hooks import hooked
+from setaria.evaluation.hooks import counted_bits, hooked
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Setting
 from setaria.generation import XQuantCache
@@ -36,11 +36,14 @@ class HarnessModel(HFLM):
             batch_size = 1
         super().__init__(pretrained=checkpoint.model, tokenizer=checkpoint.tokenizer, batch_size=batch_size)
         self.setting = setting
+        self.bits: dict[str, float] = {}  # of the last cache, see `counted_bits`
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """Generated texts, cut before their stop sequences."""
-        with torch.no_grad(), hooked(self.model, self.setting):
-            return super().generate_until(requests, disable_tqdm)
+        with torch.no_grad(), hooked(self.model, self.setting) as quantised:
+            texts = super().generate_until(requests, disable_tqdm)
+            self.bits = counted_bits(quantised.cache)
+        return texts
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Request], disable_tqdm: bool = True, override_bs: int | None = None
@@ -53,7 +56,7 @@ class HarnessModel(HFLM):
         if self.setting.cache == NONE:
             return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
         answers = []
-        last: list[int] | None = None
+        last, cache = None, None
         for _, context, continuation in requests:
             if not 0 < len(continuation) <= self.max_length:
                 raise ValueError(f"a continuation of {len(continuation)} tokens: 1 to {self.max_length} are expected")
@@ -66,6 +69,7 @@ class HarnessModel(HFLM):
             targets = torch.tensor(continuation, device=logps.device)
             likelihood = logps.gather(-1, targets[:, None]).sum()
             answers.append((float(likelihood), bool((logps.argmax(-1) == targets).all())))
+        self.bits = counted_bits(cache)
         return answers
 
     def _row(self, ids: list[int]) -> torch.Tensor:

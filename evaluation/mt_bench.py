@@ -92,6 +92,7 @@ class MTBench(Task):
                     "seconds": sum(answer.seconds for answer in both),
                     "cut": any(answer.cut for answer in both),
                     "made": time.time(),
+                    **both[-1].bits,
                 },
             )
             for (id, question), *both in zip(samples, *said, strict=True)

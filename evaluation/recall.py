@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from setaria.evaluation.config import EvalConfig
-from setaria.evaluation.generating import as_prompt, greedy_replies
+from setaria.evaluation.generating import Reply, as_prompt, greedy_replies
 from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Metric, Setting
@@ -121,7 +121,7 @@ class Recall(Task):
         """Finished items of some samples."""
         prompts = [as_prompt(checkpoint, sample["prompt"], self.config.apply_chat_template) for _, sample in samples]
         replies = greedy_replies(checkpoint, setting, prompts, min(REPLY_TOKENS, self.config.max_new_tokens))
-        return [_item(id, sample, reply.text) for (id, sample), reply in zip(samples, replies, strict=True)]
+        return [_item(id, sample, reply) for (id, sample), reply in zip(samples, replies, strict=True)]
 
 
 def recalled(reply: str, value: str) -> float:
@@ -129,11 +129,11 @@ def recalled(reply: str, value: str) -> float:
     return float(re.search(rf"\b{re.escape(value)}\b", reply) is not None)
 
 
-def _item(id: str, sample: dict, reply: str) -> Item:
-    right = recalled(reply, sample["value"])
+def _item(id: str, sample: dict, reply: Reply) -> Item:
+    right = recalled(reply.text, sample["value"])
     cell = {name: sample[name] for name in ("kind", "length", "depth")}
     scores = dict.fromkeys(_metrics(**cell), right)
-    return Item(id, sample["prompt"], reply, sample["value"], scores, "generation", cell)
+    return Item(id, sample["prompt"], reply.text, sample["value"], scores, "generation", cell | reply.bits)
 
 
 def _metrics(kind: str, length: int, depth: float) -> tuple[str, str, str]:

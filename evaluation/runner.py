@@ -105,10 +105,11 @@ def _path(metric: Metric, items: Sequence[Item]) -> str:
 
 
 def _true_bits(items: dict[str, list[Item]], checkpoint: Checkpoint, setting: Setting) -> float | None:
-    """Bits per cached number: the model's own, or those counted by items, weighted by their tokens."""
+    """Bits per cached number: the model's own, or those counted by items, of single texts if there are any."""
     if setting.cache == NONE:
         return 8.0 * checkpoint.model.dtype.itemsize
     counted = [item for of_task in items.values() for item in of_task if item.extra.get("true_bits")]
+    counted = [item for item in counted if item.path == "teacher_forced"] or counted
     weight = sum(item.weight for item in counted)
     return sum(item.weight * item.extra["true_bits"] for item in counted) / weight if counted else None
 

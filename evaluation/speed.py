@@ -23,12 +23,13 @@ from transformers.generation.streamers import BaseStreamer
 
 from setaria.evaluation.config import EvalConfig
 from setaria.evaluation.generating import as_prompt
-from setaria.evaluation.hooks import hooked
+from setaria.evaluation.hooks import counted_bits, hooked
 from setaria.evaluation.items import Item
 from setaria.evaluation.loading import Checkpoint
 from setaria.evaluation.scores import Metric, Setting
 from setaria.evaluation.task import Task, Value
 from setaria.evaluation.task_files import read_json_lines
+from setaria.generation import XQuantCache
 from setaria.generation.xquant.memory import measure
 from setaria.rewards.intervals import RESAMPLES
 
@@ -68,9 +69,9 @@ class Speed(Task):
         if (setting.name, prompt) not in self._warm:
             _timed(checkpoint, setting, ids, self.config.max_new_tokens)
             self._warm.add((setting.name, prompt))
-        reply, scores, seconds = _timed(checkpoint, setting, ids, self.config.max_new_tokens)
+        reply, scores, extra = _timed(checkpoint, setting, ids, self.config.max_new_tokens)
         said = checkpoint.tokenizer.decode(reply, skip_special_tokens=True)
-        return Item(id, prompt, said, "", scores, "timing", {"tokens": len(reply), "seconds": seconds})
+        return Item(id, prompt, said, "", scores, "timing", extra)
 
     def score(self, metric: Metric, items: Sequence[Item], seed: int) -> Value | None:
         """Mean over prompts of medians over rounds, its interval, and the number of timed runs.
@@ -96,7 +97,7 @@ class Speed(Task):
 class _TokenClock(BaseStreamer):
     """When `generate` handed over the prompt, and then each token."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.times: list[float] = []
 
     def put(self, value: torch.Tensor) -> None:
@@ -108,8 +109,8 @@ class _TokenClock(BaseStreamer):
 
 def _timed(
     checkpoint: Checkpoint, setting: Setting, prompt: list[int], max_new_tokens: int
-) -> tuple[list[int], dict[str, float], float]:
-    """The reply, its scores, and the seconds that it took."""
+) -> tuple[list[int], dict[str, float], dict[str, float]]:
+    """The reply, its scores, and what else its item keeps."""
     inputs, clock = torch.tensor([prompt], device=checkpoint.device), _TokenClock()
     gpus = {weight.device for weight in checkpoint.model.parameters() if weight.device.type == "cuda"}
     for gpu in gpus:
@@ -134,6 +135,8 @@ def _timed(
         scores["tokens_per_second"] = (len(reply) - 1) / (last - first)
     if gpus:
         scores["peak_memory"] = (sum(map(torch.cuda.max_memory_allocated, gpus)) - before) / 1e6
-    if output.past_key_values is not None:
-        scores["kv_cache"] = measure(output.past_key_values.layers).total / 1e6
-    return reply, scores, seconds
+    extra = {"tokens": len(reply), "seconds": seconds}
+    if (cache := output.past_key_values) is not None:
+        scores["kv_cache"] = measure(cache.layers).total / 1e6
+        extra |= counted_bits(cache if isinstance(cache, XQuantCache) else None)
+    return reply, scores, extra

@@ -1,12 +1,16 @@
 """Prompts as a checkpoint wants them, and replies that end where the model ends them."""
 
+import json
+
 import pytest
 import torch
-from eval_inputs import TEXT, config
+from eval_inputs import TEXT, config, write_inputs
 
+from setaria.evaluation import evaluate
 from setaria.evaluation.generating import as_prompt, greedy_replies
 from setaria.evaluation.loading import load
 from setaria.evaluation.scores import Setting
+from setaria.generation import XQuantCache
 
 
 @pytest.fixture
@@ -42,3 +46,15 @@ def test_replies_of_a_batch_end_each_at_its_end(checkpoint, drafter):
     for reply in replies:
         assert reply.text == checkpoint.tokenizer.decode(reply.ids)
         assert 0 < reply.seconds < 10
+
+
+def test_bits_of_a_quantised_cache_are_counted_where_no_text_is_fed(checkpoint, tiny_checkpoint, tmp_path):
+    tasks = {"completion": write_inputs(tmp_path)["completion"]}
+    done = config(tiny_checkpoint, tmp_path, tasks=tasks, caches=("none", "kivi-2"), limit=1)
+    plain, quantised = evaluate(done).settings
+    cache = XQuantCache(checkpoint.model.config, "kivi-2")
+    prompt = json.loads(tasks["completion"].read_text().splitlines()[0])["prompt"]
+    inputs = checkpoint.tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+    checkpoint.model.generate(**inputs, do_sample=False, max_new_tokens=24, past_key_values=cache)
+    assert plain.true_bits == 32.0
+    assert quantised.true_bits == pytest.approx(cache.memory().stored_bits)

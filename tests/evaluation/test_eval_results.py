@@ -190,3 +190,24 @@ def test_what_json_cannot_hold_is_refused_before_anything_is_written(tmp_path):
         with pytest.raises(ValueError, match="results are no plain JSON"):
             replace(RESULTS, config=config).write(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_for_a_terminal(capsys):
+    from rich.console import Console
+
+    from setaria.evaluation.console_table import results_table
+
+    settings = (Setting("base", "base", true_bits=16.0), Setting("base / [b]", "base"))
+    metrics = (Metric("fidelity", "kl", False), Metric("fidelity", "top1", True))
+    scores = (
+        Score("base", "fidelity", "kl", 0.0, None, None, 1, "teacher_forced"),
+        Score("base / [b]", "fidelity", "kl", 0.5, 0.4, 0.6, 2, "teacher_forced"),
+        Score("base", "fidelity", "top1", 0.25, None, None, 1, "teacher_forced"),
+    )
+    Console(width=80).print(results_table(Results(settings, metrics, scores)))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in rows if row] == [
+        ["fidelity", "kl ↓", "0", "0.500"],
+        ["", "top1 ↑", "0.250", ""],
+        ["", "true bits", "16.00", ""],
+    ]
