@@ -42,7 +42,7 @@ class Rounds:
             [self._file.finished(), self._file.dropped] if self._file else [None, None]
         )
         if dropped:
-            self.notes.append(dropped)
+            self.notes.append(f"{task.name}: {dropped}")
         self._done: dict[str, Item] = {id: item for id, item in finished.items() if id in samples}
         self._waiting = [(id, sample) for id, sample in samples.items() if id not in self._done]
         self._progress = progress
@@ -63,7 +63,7 @@ class Rounds:
             lambda batch: self.task.run(self.checkpoint, self.setting, batch), mine, self._fitting
         )
         if self._fitting < self._batch_size:
-            self.notes.append(f"{self.setting.name}, {self.task.name}: out of memory, batches of {self._fitting}")
+            self.notes.append(f"{self.task.name}: out of memory, batches of {self._fitting}")
         for item in gather_object(items):
             self._done[item.id] = item
             if self._file:
@@ -73,7 +73,7 @@ class Rounds:
     def finish(self) -> list[Item]:
         """All items, sorted by id, after what the task does when all are there."""
         [items] = broadcast_object_list([self._finished() if self._file else None])
-        self.notes += [f"{self.setting.name}, {self.task.name}: {note}" for note in self.task.notes(items)]
+        self.notes += [f"{self.task.name}: {note}" for note in self.task.notes(items)]
         return items
 
     def _finished(self) -> list[Item]:

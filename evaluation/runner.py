@@ -45,6 +45,7 @@ def evaluate(config: EvalConfig) -> Results:
     state.wait_for_everyone()
     settings: list[Setting] = []
     scores: list[Score] = []
+    said: dict[str, list[str]] = {}  # what is to be noted, of which settings
     notes: list[str] = []
     with Progress(transient=True, disable=not state.is_main_process) as progress:
         for name, adapter in config.checkpoints:
@@ -54,7 +55,8 @@ def evaluate(config: EvalConfig) -> Results:
             for task in tasks:
                 for rounds in _run_task(task, checkpoint, grid, config, progress):
                     items[rounds.setting.name][task.name] = rounds.finish()
-                    notes += rounds.notes
+                    for note in rounds.notes:
+                        said.setdefault(note, []).append(rounds.setting.name)
             settings += [replace(one, true_bits=_true_bits(items[one.name], checkpoint, one)) for one in grid]
             scores += [score for one in grid for score in _scores(tasks, one, items[one.name], config.seed)]
             notes += checkpoint.notes
@@ -65,7 +67,7 @@ def evaluate(config: EvalConfig) -> Results:
         tuple(settings),
         tuple(metric for task in tasks for metric in task.metrics if metric.key in measured),
         tuple(scores),
-        tuple(dict.fromkeys(notes)),
+        tuple(dict.fromkeys([*notes, *(_noted(note, names, settings) for note, names in said.items())])),
         _plain(asdict(config)),
         _versions(),
         {"platform": platform.platform(), "device": state.device.type},
@@ -98,6 +100,11 @@ def _scores(tasks: Sequence[Task], setting: Setting, items: dict[str, list[Item]
         for metric in task.metrics
         if (value := task.score(metric, items[task.name], seed))
     ]
+
+
+def _noted(note: str, names: Sequence[str], settings: Sequence[Setting]) -> str:
+    names = list(dict.fromkeys(names))
+    return f"{'all settings' if len(names) == len(settings) > 1 else '; '.join(names)}, {note}"
 
 
 def _path(metric: Metric, items: Sequence[Item]) -> str:
