@@ -20,7 +20,7 @@ class LabConfig:
             kinds of `tiny_pretraining`; to act; to act and reflect; to judge.
         rl_steps: steps of reinforcement with judgment rewards.
         text_rate, reading_rate, acting_rate, judging_rate, rl_rate: learning rates. At 1e-3 and more, locating ruins
-            the induction circuit that it starts from.
+            the induction circuit that it starts from; reading, which comes later, does not.
         samples: replies per step that are collected.
         batch: rows per step of SFT.
     """
@@ -28,22 +28,22 @@ class LabConfig:
     seeds: int = 3
     apps: int = 40
     held_out_apps: int = 8
-    tasks: int = 160
+    tasks: int = 120
     drawn_apps: int = 2500
     locating_rows: int = 9600
     comparing_rows: int = 8000
     naming_rows: int = 500
-    samples: int = 4
+    samples: int = 3
     locating_steps: int = 300
     comparing_steps: int = 250
     reading_steps: int = 900
-    base_steps: int = 400
-    actor_steps: int = 600
-    judger_steps: int = 400
-    rl_steps: int = 60
+    base_steps: int = 350
+    actor_steps: int = 350
+    judger_steps: int = 200
+    rl_steps: int = 40
     batch: int = 24
     text_rate: float = 5e-4
-    reading_rate: float = 7e-4
+    reading_rate: float = 1e-3
     acting_rate: float = 5e-4
     judging_rate: float = 5e-4
     rl_rate: float = 5e-5
