@@ -1,5 +1,8 @@
-"""How the labs train: SFT on a CPU with TRL's trainer; what is left in the folder is a model, and its losses."""
+"""What the stages of the labs share: each is made once, and most are SFT on a CPU, which leaves a model and losses."""
 
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,19 @@ from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 
 
 WARMUP = 50
+DONE = "done"
+
+
+def run_stages(stages: Any, names: Sequence[str], folder: Path, report: Callable[[str], None] = print) -> None:
+    """Call method `_NAME` of `stages` with `folder/NAME` for each name that is not finished yet."""
+    for name in names:
+        made = folder / name
+        if not (made / DONE).exists():
+            began = time.monotonic()
+            shutil.rmtree(made, ignore_errors=True)  # what an interrupted run left
+            getattr(stages, f"_{name}")(made)
+            (made / DONE).touch()
+            report(f"{made.relative_to(folder.parent)}: {time.monotonic() - began:.0f} s")
 
 
 def fine_tune(

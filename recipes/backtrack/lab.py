@@ -20,7 +20,7 @@ from typing import Any
 from setaria.agents.backtrack.metrics import measure
 from setaria.recipes.backtrack.lab_arms import ARMS, run_arm
 from setaria.recipes.backtrack.lab_config import LabConfig
-from setaria.recipes.backtrack.lab_reading import make_shared
+from setaria.recipes.backtrack.lab_reading import Shared
 from setaria.recipes.backtrack.lab_report import write_report
 from setaria.recipes.backtrack.lab_stages import Stages
 from setaria.recipes.lab_processes import claim, run_parts, write_result
@@ -43,10 +43,10 @@ def run_lab(config: LabConfig, output: Path, jobs: int = 2, report: Callable[[st
     return write_report(config, seeds, output)
 
 
-def run_shared(config: LabConfig, output: Path) -> None:
+def run_shared(config: LabConfig, output: Path, report: Callable[[str], None] = print) -> None:
     """Make what all seeds start from."""
     began = time.monotonic()
-    make_shared(config, output / SHARED)
+    Shared(config, output / SHARED).run(report)
     write_result(output, SHARED, {"minutes": round((time.monotonic() - began) / 60, 1)})
 
 
@@ -70,9 +70,13 @@ def run_seed(config: LabConfig, output: Path, seed: int, report: Callable[[str],
 def _main(output: Path, part: str) -> None:
     config = LabConfig(**json.loads((output / "lab.json").read_text()))
     if part == SHARED:
-        run_shared(config, output)
+        run_shared(config, output, _report)
     else:
-        run_seed(config, output, int(part.removeprefix("seed")), lambda text: print(text, flush=True))
+        run_seed(config, output, int(part.removeprefix("seed")), _report)
+
+
+def _report(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

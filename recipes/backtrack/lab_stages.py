@@ -11,7 +11,6 @@ reinforced   the actor after reinforcement with judgment rewards, the Judger bei
 `actor_simulated` and `judger_simulated` learn from actions drawn on the page in place of outcome pages.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,14 +31,13 @@ from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.lab_reading import READER, WORLD
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
 from setaria.recipes.backtrack.tiny_pretraining import locating_rows
-from setaria.recipes.lab_training import fine_tune, train_and_save
+from setaria.recipes.lab_training import fine_tune, run_stages, train_and_save
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
 from setaria.rewards.judgment import JudgmentRewards
 from setaria.trainers import JudgmentGRPOConfig, JudgmentGRPOTrainer
 
 
 LONGEST_REPLY, LONGEST_DESCRIPTION = 24, 64
-DONE = "done"
 STAGES = (
     "located",
     "acting",
@@ -65,12 +63,7 @@ class Stages:
 
     def run(self, report: Callable[[str], None] = print) -> None:
         """Make everything that is not there yet."""
-        for name in STAGES:
-            if not (self.folder / name / DONE).exists():
-                began = time.monotonic()
-                getattr(self, f"_{name}")(self.folder / name)
-                (self.folder / name / DONE).touch()
-                report(f"seed {self.seed}, {name}: {time.monotonic() - began:.0f} s")
+        run_stages(self, STAGES, self.folder, report)
 
     def chat(self, stage: str, temperature: float = 0.0) -> LocalChat:
         """The model of a stage."""

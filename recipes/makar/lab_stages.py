@@ -17,13 +17,10 @@ reinforced   the cold start after as many steps of GRPO on the hard rows; `paper
 
 import json
 import random
-import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset, load_from_disk
 from transformers import AutoModelForImageTextToText, set_seed
@@ -35,7 +32,7 @@ from setaria.datasets_builders.mner.difficulty import SplitConfig, pass_rates, s
 from setaria.datasets_builders.mner.grounding_prompts import GroundingPrompts
 from setaria.datasets_builders.mner.grounding_rows import rollout_rows, sft_rows
 from setaria.datasets_builders.worlds.tweets import World, draw_world, write_tweets_world
-from setaria.recipes.lab_training import fine_tune, train_and_save
+from setaria.recipes.lab_training import fine_tune, run_stages, train_and_save
 from setaria.recipes.makar.build import Source, build_rows
 from setaria.recipes.makar.lab_config import LabConfig
 from setaria.recipes.makar.lab_knowledge import TRAINED_ON, inform, read_told
@@ -49,7 +46,6 @@ from setaria.rewards.grounding import GroundingRewards
 from setaria.rewards.grounding_paper_exact import PaperExactRewards
 
 
-DONE = "done"
 LONGEST_REPLY = 40
 
 
@@ -62,7 +58,7 @@ class Shared:
 
     def run(self, report: Callable[[str], None] = print) -> None:
         """Make everything that is not there yet."""
-        _run(self, ("world", "informed", "seeing", "rows"), self.folder, report)
+        run_stages(self, ("world", "informed", "seeing", "rows"), self.folder, report)
 
     @property
     def world(self) -> Path:
@@ -125,7 +121,9 @@ class Stages:
 
     def run(self, report: Callable[[str], None] = print) -> None:
         """Make everything that is not there yet."""
-        _run(self, ("cold", "rated", "continued", "continued_hard", "reinforced", "paper_exact"), self.folder, report)
+        run_stages(
+            self, ("cold", "rated", "continued", "continued_hard", "reinforced", "paper_exact"), self.folder, report
+        )
 
     def chat(self, stage: str, temperature: float = 0.0) -> LocalChat:
         """The model of a stage."""
@@ -203,14 +201,3 @@ class Stages:
             processing_class=grounding_processor(str(self.folder / "cold")),
         )
         train_and_save(trainer, folder)
-
-
-def _run(stages: Any, names: Sequence[str], folder: Path, report: Callable[[str], None]) -> None:
-    for name in names:
-        made = folder / name
-        if not (made / DONE).exists():
-            began = time.monotonic()
-            shutil.rmtree(made, ignore_errors=True)  # what an interrupted run left
-            getattr(stages, f"_{name}")(made)
-            (made / DONE).touch()
-            report(f"{made.relative_to(folder.parent)}: {time.monotonic() - began:.0f} s")
