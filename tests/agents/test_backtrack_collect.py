@@ -212,8 +212,8 @@ def test_naming_rows(graph):
     """One page, or the second of two; the answer is what can be read on the last."""
     rows = list(naming_rows([graph], 60, PROMPTS, seed=0))
     names = {
-        WHITE: "a > b, </p> 'c', say \"hi\", Stuck, Broken, Advert, Search",
-        **{RED: "Back, Far", BLUE: "Back", GREEN: "Back"},
+        WHITE: "a > b, </p> 'c'(1) say \"hi\"(2) Stuck(3) Broken(4) Advert(5) Search(6)",
+        **{RED: "Back(1) Far(2)", BLUE: "Back(1)", GREEN: "Back(1)"},
     }
     assert [len(row["images"]) for row in rows] == [1, 2] * 30
     assert [completion(row) for row in rows] == [names[colours(row)[-1]] for row in rows]

@@ -245,9 +245,11 @@ def test_an_evaluation_against_another(runs, roles, episodes):
         assert all(len(step["attempts"]) == 1 for step in json.loads(line)["steps"])
 
 
-def test_the_page_of_the_episodes(episodes):
-    assert setaria(["trace", "view", str(episodes)]) == 0
-    assert "reflector" in (episodes / "trace.html").read_text()
+def test_the_page_of_episodes_that_are_doubted(runs, roles):
+    """No action gets a P(Yes) of 1, so each is turned down and the Reflector asked."""
+    evaluate.main([*roles, "--output", str(runs / "doubted"), "--tasks", "1", "--threshold", "1"])
+    assert setaria(["trace", "view", str(runs / "doubted")]) == 0
+    assert "reflector" in (runs / "doubted" / "trace.html").read_text()
 
 
 def test_bad_input_is_one_line(runs, world, roles, untrained, collected, judger, capsys):
