@@ -8,7 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.usage = (
-        "setaria eval --model PATH ... --tasks NAME=FILE ... [--cache NAME ...] [--drafter NAME ...] --output DIR\n"
+        "setaria eval --model PATH ... --tasks NAME[=FILE] ... [--cache NAME ...] [--drafter NAME ...] --output DIR\n"
         "       setaria eval compare RUN_A RUN_B\n"
         "       setaria eval report RUN"
     )

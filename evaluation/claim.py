@@ -22,10 +22,8 @@ SETTINGS = (
     "load_in_8bit",
     "apply_chat_template",
     "num_fewshot",
-    "recall_lengths",
-    "recall_depths",
-    "seed",
 )
+OF_RECALL = ("recall_lengths", "recall_depths", "seed")
 OWN_FILES = (".yaml", ".py", ".json", ".jsonl")  # of include_path
 
 
@@ -47,7 +45,8 @@ def claim(config: EvalConfig) -> None:
 
 
 def _made_with(config: EvalConfig) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps({name: getattr(config, name) for name in SETTINGS}))
+    names = SETTINGS + (OF_RECALL if "recall" in config.tasks else ())
+    made: dict[str, Any] = json.loads(json.dumps({name: getattr(config, name) for name in names}))
     for name, adapter in config.checkpoints:
         (setting, *_) = config.settings(name, adapter)
         made[f"checkpoint {setting.name}"] = [_weights(one) for one in (name, adapter) if one]

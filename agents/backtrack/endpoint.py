@@ -104,7 +104,7 @@ class Endpoint:
         """
         return self._answers(
             conversations,
-            _yes_share,
+            _last_yes_share if self.described else _yes_share,
             temperature=0.0,
             max_tokens=self.max_tokens if self.described else 1,
             logprobs=True,
@@ -182,28 +182,34 @@ def _text(content: bytes) -> str:
 
 def _yes_share(content: bytes) -> float:
     match _parsed(content):
-        case {"choices": [{"logprobs": {"content": [{"top_logprobs": [_, *_]}, *_] as steps}}, *_]}:
-            tokens = _verdict(steps)["top_logprobs"]
-        case _:
-            tokens = [{"token": " ".join(_text(content).split()[-1:]), "logprob": 0.0}]
+        case {"choices": [{"logprobs": {"content": [{"top_logprobs": [_, *_] as tokens}, *_]}}, *_]}:
+            return _share(tokens)
+    return _share([{"token": _text(content), "logprob": 0.0}])
+
+
+def _last_yes_share(content: bytes) -> float:
+    match _parsed(content):
+        case {"choices": [{"logprobs": {"content": [_, *_] as steps}}, *_]}:
+            for step in reversed(steps):
+                match step:
+                    case {"token": str(text), "top_logprobs": [_, *_] as tokens} if _word(text) in VERDICTS:
+                        return _share(tokens)
+    return _share([{"token": word, "logprob": 0.0} for word in _text(content).split()[-1:]])
+
+
+def _share(tokens: list[Any]) -> float:
     said = dict.fromkeys(VERDICTS, 0.0)
     for token in tokens:
         match token:
             case {"token": str(text), "logprob": float(logprob)} if not math.isnan(logprob):
-                word = text.strip().casefold()
-                if word in said:
+                if (word := _word(text)) in said:
                     said[word] += math.exp(min(logprob, 0.0))
     total = sum(said.values())
     return said["yes"] / total if total else 0.5
 
 
-def _verdict(steps: list[Any]) -> dict[str, Any]:
-    """The last token of a reply that says yes or no, else its first."""
-    for step in reversed(steps):
-        match step:
-            case {"token": str(text), "top_logprobs": [_, *_]} if text.strip().casefold() in VERDICTS:
-                return step
-    return steps[0]
+def _word(token: str) -> str:
+    return token.strip().casefold()
 
 
 def _parsed(content: bytes) -> Any:

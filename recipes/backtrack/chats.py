@@ -104,10 +104,10 @@ def load_agent(
         processor,
         device,
         arguments.dtype,
-        arguments.batch,
-        arguments.max_new_tokens,
-        temperature,
-        arguments.described,
+        batch=arguments.batch,
+        max_new_tokens=arguments.max_new_tokens,
+        temperature=temperature,
+        described=arguments.described,
     )
     return prompts, chats
 

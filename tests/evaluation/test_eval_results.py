@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from eval_runs import EVIL, example_run
+from rich.console import Console
 
+from setaria.evaluation.console_table import results_table
 from setaria.evaluation.results import Results
 from setaria.evaluation.scores import Metric, Score, Setting
 from setaria.evaluation.wording import as_cell, as_number
@@ -193,10 +195,6 @@ def test_what_json_cannot_hold_is_refused_before_anything_is_written(tmp_path):
 
 
 def test_a_table_for_a_terminal(capsys):
-    from rich.console import Console
-
-    from setaria.evaluation.console_table import results_table
-
     settings = (Setting("base", "base", true_bits=16.0), Setting("base / [b]", "base"))
     metrics = (Metric("fidelity", "kl", False), Metric("fidelity", "top1", True))
     scores = (
