@@ -103,12 +103,12 @@ def run_backtrack(args: Namespace) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from setaria.recipes.backtrack.lab import run_lab
+    from setaria.recipes.backtrack.lab import LAB
     from setaria.recipes.backtrack.lab_config import LabConfig
 
     config = LabConfig().quick() if args.quick else LabConfig()
     console = Console()
-    run_lab(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
+    LAB.run(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
     console.print(Markdown((args.output / "report.md").read_text(encoding="utf-8")))
     console.print(f"every episode: setaria trace view {args.output}/seed0/arms/full")
 
@@ -121,10 +121,10 @@ def run_makar(args: Namespace) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from setaria.recipes.makar.lab import run_lab
+    from setaria.recipes.makar.lab import LAB
     from setaria.recipes.makar.lab_config import LabConfig
 
     config = LabConfig().quick() if args.quick else LabConfig()
     console = Console()
-    run_lab(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
+    LAB.run(replace(config, seeds=args.seeds), args.output, args.jobs, console.print)
     console.print(Markdown((args.output / "report.md").read_text(encoding="utf-8")))

@@ -8,12 +8,16 @@ import torch
 from torch import nn
 
 
+SHARPNESS = 4.0  # of attention, in models that normalise queries and keys
+
+
 def add_induction(
     embedding: nn.Embedding,
     layers: nn.ModuleList,
     rope_theta: float,
     output_scale: float,
     generator: torch.Generator | None = None,
+    circuit_scale: float | None = None,
 ) -> None:
     """Write the circuit into the first key head of layers 0 and 1, and scale down what all layers add.
 
@@ -24,11 +28,13 @@ def add_induction(
 
     Args:
         embedding: of a width of at least three heads.
-        layers: with `self_attn` and `mlp` as Llama and Qwen2 have them, rotary positions in halves.
+        layers: with `self_attn` and `mlp` as Llama, Qwen2 and Qwen3 have them, rotary positions in halves.
         rope_theta: of the rotary positions; 1e6 leaves enough slow channels.
         output_scale: factor of all output projections.
         generator: of the directions; by default torch's own.
+        circuit_scale: factor of the output projections of the two heads; by default `output_scale`.
     """
+    circuit_scale = output_scale if circuit_scale is None else circuit_scale
     first, second = (layers[index].self_attn for index in (0, 1))
     width, size, half = embedding.embedding_dim, first.head_dim, first.head_dim // 2
     frequencies = rope_theta ** (-torch.arange(half) / half)
@@ -46,7 +52,10 @@ def add_induction(
         for head in range(first.num_key_value_groups):
             first.q_proj.weight[size * head : size * (head + 1), 0] = backwards
         first.v_proj.weight[:size] = read
-        first.o_proj.weight[:, :size] = output_scale * copied.T
+        first.o_proj.weight[:, :size] = circuit_scale * copied.T
         second.q_proj.weight[:size], second.k_proj.weight[:size] = slow * read, slow * copied
         second.v_proj.weight[:size] = passed
-        second.o_proj.weight[:, :size] = output_scale * passed.T
+        second.o_proj.weight[:, :size] = circuit_scale * passed.T
+        for attention in (first, second):
+            if hasattr(attention, "q_norm"):  # which makes all queries equally large
+                attention.q_norm.weight.fill_(SHARPNESS)

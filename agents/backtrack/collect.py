@@ -19,7 +19,7 @@ from setaria.datasets_builders.gui.drawing import draw_action
 from setaria.datasets_builders.gui.mobile3m import AppGraph
 from setaria.datasets_builders.gui.prompts import Conversation, Prompts, name_of_page
 from setaria.datasets_builders.gui.rows import NO, YES, training_row
-from setaria.rewards.gui.actions import Action, ActionError, Input
+from setaria.rewards.gui.actions import Action, ActionError, Complete, Input
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class CollectConfig:
 
     Attributes:
         samples: replies per step.
-        explored: candidates per step, other than inputs, that are drawn at random and tried after the replies.
+        explored: actions per step, `complete` and the candidates other than inputs, that are drawn at random and
+            tried after the replies.
         reflect_wrong, reflect_right: share of wrong and of right actions that become reflection rows (paper: 1, .2).
         tried: most attempts shown to the Reflector.
         gold_judgments: share of steps whose gold action, executed, becomes a judgment row too (ours).
@@ -129,8 +130,8 @@ def _rows_of(
 
 
 def _explored(moment: Moment, prompts: Prompts, count: int, rng: random.Random) -> list[str]:
-    """Candidates as a Generator would write them."""
-    candidates = [action for action in moment.page.actions if not isinstance(action, Input)]
+    """Actions as a Generator would write them."""
+    candidates = [Complete(), *(action for action in moment.page.actions if not isinstance(action, Input))]
     return [prompts.write(action, moment.page) for action in rng.sample(candidates, min(count, len(candidates)))]
 
 

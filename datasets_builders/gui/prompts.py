@@ -5,16 +5,17 @@
     reflector   a' = R(X, P, A(P), h, tried, P')   the same, the attempts at this step, the page after the last
 
 (paper, section 3). Pages are images; boxes in actions are in the numbers of the model's family. Candidates with their
-middle off the screen are left out. Ours: the wording, that the Judger's question ends with the task, and that the
-Reflector's candidates come last and without those that were tried, so that what is copied from the list is new. Ours
-too, and optional: a Judger that describes the outcome before its verdict. It numbers the names on the second screen
-and repeats the task, in which a name that is on the screen gets its number.
+middle off the screen are left out. Ours: the wording, that the Judger's question ends with the task, and that what was
+tried is told to the Reflector by name ("click Save"), its candidates being those that are left, so that no attempt can
+be copied. Ours too, and optional: a Judger that describes the outcome before its verdict. It numbers the names on the
+second screen and repeats the task, in which a name that is on the screen gets its number.
 
     Tools(1) Back(2) Editor(3) Cutter(4)
     Open Editor(3).
     Yes
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from setaria.datasets_builders.gui.pages import Page
 from setaria.models.box_codec import CODECS, BoxCodec, Size, box_codec
 from setaria.models.image_size import processed_size, to_fixed_point
 from setaria.rewards.boxes import Box, center, clip, contains
-from setaria.rewards.gui.actions import Action, Click, Input, Scroll, format_action, parse_action
+from setaria.rewards.gui.actions import Action, Click, Input, LongPress, Scroll, format_action, parse_action
 
 
 Conversation: TypeAlias = list[dict[str, Any]]
@@ -122,11 +123,22 @@ class Prompts:
     def _context(self, instruction: str, page: Page, done: Sequence[Action], tried: Sequence[Action] = ()) -> str:
         lines = [f"Task: {instruction}", "Done:"]
         lines += [self.write(action, page) for action in done[max(0, len(done) - self.history) :]] or ["nothing"]
+        lines += ["These did not help:", *(self._told(action, page) for action in tried)] if tried else []
         attempts = [self.write(action, page) for action in tried]
         candidates = (self.write(action, page) for action in page.actions if _on_screen(action, page))
-        lines += ["These did not help:", *attempts] if attempts else []
         lines += ["Actions:", *(candidate for candidate in candidates if candidate not in attempts)]
         return "\n".join(lines)
+
+    def _told(self, action: Action, page: Page) -> str:
+        """An attempt by the name of its element; as it is written if it has none."""
+        match action:
+            case Click(text=name) if name:
+                return f"click {name}"
+            case LongPress(text=name) if name:
+                return f"long_press {name}"
+            case Input(text=name, value=value) if name:
+                return f"input {name} {json.dumps(value, ensure_ascii=False)}"
+        return self.write(action, page)
 
     def _user(self, pages: Sequence[Page], text: str) -> Conversation:
         fit = self.fit or (lambda image: image)

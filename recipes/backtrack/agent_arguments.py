@@ -83,7 +83,7 @@ class CollectArguments(AgentArguments):
         samples (`int`, *optional*, defaults to `1`):
             Replies per step.
         explored (`int`, *optional*, defaults to `0`):
-            Candidates per step, drawn at random, that are tried after the replies.
+            Actions per step, `complete` and candidates, drawn at random, that are tried after the replies.
         reflect_wrong (`float`, *optional*, defaults to `1.0`), reflect_right (`float`, *optional*, defaults to `0.2`):
             Shares of wrong and of right actions that become reflection rows (paper).
         tried (`int`, *optional*, defaults to `3`):
@@ -98,7 +98,7 @@ class CollectArguments(AgentArguments):
 
     temperature: float = field(default=1.0, metadata={"help": "Of the Generator's sampling; 0 is greedy."})
     samples: int = field(default=1, metadata={"help": "Replies per step."})
-    explored: int = field(default=0, metadata={"help": "Candidates per step, drawn at random, that are tried too."})
+    explored: int = field(default=0, metadata={"help": "Actions per step, drawn at random, that are tried too."})
     reflect_wrong: float = field(default=1.0, metadata={"help": "Share of wrong actions that become reflection rows."})
     reflect_right: float = field(default=0.2, metadata={"help": "Share of right actions that become reflection rows."})
     tried: int = field(default=3, metadata={"help": "Most attempts shown to the Reflector."})

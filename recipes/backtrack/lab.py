@@ -8,12 +8,9 @@ held-out tasks (`lab_arms`). Finished stages and episodes are kept and not repea
 processes of their own.
 """
 
-import json
-import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +20,18 @@ from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.lab_reading import Shared
 from setaria.recipes.backtrack.lab_report import write_report
 from setaria.recipes.backtrack.lab_stages import Stages
-from setaria.recipes.lab_processes import claim, run_parts, write_result
+from setaria.recipes.lab import SHARED, Lab, Report
+from setaria.recipes.lab_processes import write_result
 
 
-SHARED = "shared"
-MODULE = "setaria.recipes.backtrack.lab"
-
-
-def run_lab(config: LabConfig, output: Path, jobs: int = 2, report: Callable[[str], None] = print) -> dict[str, Any]:
-    """Run what is not finished and write `results.json` and `report.md`; returns the results.
-
-    Raises:
-        ValueError: if `output` holds a lab with other settings.
-        RuntimeError: if a seed's process fails; its log is named.
-    """
-    claim(output, asdict(replace(config, seeds=0)))  # more seeds may be added later
-    run_parts(MODULE, output, [SHARED], 1, threads=min(jobs, os.cpu_count() or 1), report=report)
-    seeds = run_parts(MODULE, output, [f"seed{seed}" for seed in range(config.seeds)], jobs, report=report)
-    return write_report(config, seeds, output)
-
-
-def run_shared(config: LabConfig, output: Path, report: Callable[[str], None] = print) -> None:
+def run_shared(config: LabConfig, output: Path, report: Report = print) -> None:
     """Make what all seeds start from."""
     began = time.monotonic()
     Shared(config, output / SHARED).run(report)
     write_result(output, SHARED, {"minutes": round((time.monotonic() - began) / 60, 1)})
 
 
-def run_seed(config: LabConfig, output: Path, seed: int, report: Callable[[str], None] = print) -> None:
+def run_seed(config: LabConfig, output: Path, seed: int, report: Report = print) -> None:
     """Train the models of a seed and run all arms; writes `result.json` in its folder."""
     began = time.monotonic()
     stages = Stages(config, output / SHARED, output / f"seed{seed}", seed)
@@ -67,17 +48,14 @@ def run_seed(config: LabConfig, output: Path, seed: int, report: Callable[[str],
     write_result(output, f"seed{seed}", result)
 
 
-def _main(output: Path, part: str) -> None:
-    config = LabConfig(**json.loads((output / "lab.json").read_text()))
-    if part == SHARED:
-        run_shared(config, output, _report)
-    else:
-        run_seed(config, output, int(part.removeprefix("seed")), _report)
-
-
-def _report(text: str) -> None:
-    print(text, flush=True)
+LAB = Lab(
+    module="setaria.recipes.backtrack.lab",
+    settings=LabConfig,
+    run_shared=run_shared,
+    run_seed=run_seed,
+    write_report=lambda config, _, seeds, output: write_report(config, seeds, output),
+)
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2])
+    LAB.run_part(Path(sys.argv[1]), sys.argv[2])

@@ -118,7 +118,7 @@ class Stages:
         generator = self.chat("base", temperature=1.0)
         config = CollectConfig(
             samples=self.config.samples,
-            explored=1,
+            explored=2,
             reflect_right=0.0,  # the loop wants another action, and rows with the right one tried teach to repeat it
             gold_judgments=0.25,
             seed=self.seed,

@@ -44,7 +44,8 @@ ROPE_THETA, OUTPUT_SCALE = 1e6, 0.1
 
 def save_tiny_model(folder: Path, texts: Iterable[str], seed: int) -> ImageOnlyQwenVLProcessor:
     """Write an untrained model, and its processor with a tokenizer for `texts`; returns the processor."""
-    questions = [GENERATE, JUDGE, DESCRIBE, *(f"({number})" for number in range(1, 13)), REFLECT, NAME]
+    numbers = [f"({number})" for number in range(1, 13)]
+    questions = [GENERATE, JUDGE, DESCRIBE, *numbers, REFLECT, "These did not help:\nclick input", NAME]
     tokenizer = trained_tokenizer([*questions * 100, *texts], vocabulary=2048, pieces="|".join(PIECES))
     per_axis = WIDTH // HEADS // 6
     model = tiny_qwen2_vl(

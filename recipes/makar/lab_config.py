@@ -10,8 +10,8 @@ class LabConfig:
     Attributes:
         seeds: repetitions. World, knowledge and the model that can see are made once, all that follows for each.
         train, dev, test: tweets of the world.
-        seen: images from which the model learns to see (`lab_seeing`).
-        seeing_steps, cold_steps: steps of SFT: to see; to ground.
+        compared, seen: rows in words, and images, from which the model learns to see (`lab_seeing`).
+        comparing_steps, seeing_steps, cold_steps: steps of SFT: to compare in words; to see; to ground.
         pool: rows that are kept from SFT, of which the hard ones are for reinforcement.
         samples: replies per row of the pool, by which it is hard or not.
         rl_steps: steps of reinforcement, and of the SFT that it is compared with.
@@ -24,7 +24,9 @@ class LabConfig:
     train: int = 2400
     dev: int = 100
     test: int = 320
+    compared: int = 10000
     seen: int = 9000
+    comparing_steps: int = 900
     seeing_steps: int = 5000
     cold_steps: int = 500
     pool: int = 600
@@ -34,7 +36,8 @@ class LabConfig:
     generations: int = 8
     untold: float = 0.2
     batch: int = 16
-    seeing_rate: float = 1.5e-3
+    comparing_rate: float = 5e-4
+    seeing_rate: float = 1e-3
     cold_rate: float = 5e-4
     continued_rate: float = 2e-4
     rl_rate: float = 1e-4
@@ -46,7 +49,9 @@ class LabConfig:
             train=24,
             dev=10,
             test=8,
+            compared=12,
             seen=12,
+            comparing_steps=3,
             seeing_steps=3,
             cold_steps=3,
             pool=10,

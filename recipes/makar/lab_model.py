@@ -22,7 +22,7 @@ POSITION_SIZE = 0.7
 PIECES = (
     re.escape(QUESTION),
     f"(?:{'|'.join(COLOURS)}) (?:{'|'.join(THINGS.values())})",
-    *(", yes", ", no", "; ", "</think><answer>", "</answer>"),
+    *(r"\(\d+\)", "; ", "</think><answer>", "</answer>"),
     *('Tweet: "', r'"\nSaid about it: "', r'"\nEntity: "', '", "'),
     *(r", (?=\d)", r" (?:None|\[)"),
     *(r"\d+", r"[^\W\d_]+", r"\s", r"[^\w\s<]+", "<", "_"),

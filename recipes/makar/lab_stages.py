@@ -4,7 +4,8 @@ Once (`Shared`):
 
 world        tweets, images and an offline web
 informed     what knowledge and search say about them (`lab_knowledge`)
-seeing       a model from scratch learns to see (`lab_seeing`)
+compared     a model from scratch learns to find a look in a list, in words (`lab_seeing`)
+seeing       and in images
 rows         questions about training tweets, most of them with what is known
 
 For each seed (`Stages`):
@@ -37,7 +38,7 @@ from setaria.recipes.makar.build import Source, build_rows
 from setaria.recipes.makar.lab_config import LabConfig
 from setaria.recipes.makar.lab_knowledge import TRAINED_ON, inform, read_told
 from setaria.recipes.makar.lab_model import save_model
-from setaria.recipes.makar.lab_seeing import TEXTS, seeing_rows, thought
+from setaria.recipes.makar.lab_seeing import TEXTS, comparing_rows, seeing_rows, thought
 from setaria.recipes.makar.processor import grounding_processor
 from setaria.recipes.makar.tiny_model import FAMILY, texts_of
 from setaria.recipes.quiet_on_cpu import quiet_on_cpu
@@ -58,7 +59,7 @@ class Shared:
 
     def run(self, report: Callable[[str], None] = print) -> None:
         """Make everything that is not there yet."""
-        run_stages(self, ("world", "informed", "seeing", "rows"), self.folder, report)
+        run_stages(self, ("world", "informed", "compared", "seeing", "rows"), self.folder, report)
 
     @property
     def world(self) -> Path:
@@ -67,7 +68,7 @@ class Shared:
     @cached_property
     def prompts(self) -> GroundingPrompts:
         """The prompts of all stages."""
-        return GroundingPrompts.of_processor(FAMILY, grounding_processor(str(self.folder / "seeing")))
+        return GroundingPrompts.of_processor(FAMILY, grounding_processor(str(self.folder / "untrained")))
 
     def _world(self, folder: Path) -> None:
         write_tweets_world(folder, self.config.train, self.config.dev, self.config.test)
@@ -75,14 +76,18 @@ class Shared:
     def _informed(self, folder: Path) -> None:
         inform(self.world, folder)
 
-    def _seeing(self, folder: Path) -> None:
-        untrained = self.folder / "untrained"
+    def _compared(self, folder: Path) -> None:
+        config, untrained = self.config, self.folder / "untrained"
         save_model(untrained, [*texts_of(self.world), *TEXTS])
-        prompts = GroundingPrompts.of_processor(FAMILY, grounding_processor(str(untrained)))
-        rows = row_dataset(seeing_rows(self.config.seen, prompts, seed=0))
-        config = self.config
         processor = grounding_processor(str(untrained))
-        fine_tune(untrained, folder, rows, processor, config.seeing_steps, config.seeing_rate, config.batch)
+        rows = row_dataset(comparing_rows(config.compared, self.prompts, seed=0))
+        fine_tune(untrained, folder, rows, processor, config.comparing_steps, config.comparing_rate, config.batch)
+
+    def _seeing(self, folder: Path) -> None:
+        config, compared = self.config, self.folder / "compared"
+        processor = grounding_processor(str(compared))
+        rows = row_dataset(seeing_rows(config.seen, self.prompts, seed=0))
+        fine_tune(compared, folder, rows, processor, config.seeing_steps, config.seeing_rate, config.batch)
 
     def _rows(self, folder: Path) -> None:
         rng = random.Random(0)

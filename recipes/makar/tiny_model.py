@@ -1,7 +1,8 @@
 """A vision-language model from scratch that is small enough to learn grounding in the tweets world on one CPU core.
 
-A Qwen3-VL of 1.6 M parameters: one with rotary positions alone in its vision tower did not learn to localise. Words,
-numbers, tags and the whole question are tokens of their own, and an image has at most 16.
+A Qwen3-VL of 1.6 M parameters: one with rotary positions alone in its vision tower did not learn to localise. It
+starts with an induction circuit. Words, numbers, tags and the whole question are tokens of their own, and an image has
+at most 16.
 
     python -m setaria.recipes.makar.tiny_model --data WORLD --output MODEL
 
@@ -13,6 +14,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedTokenizerBase, Qwen3VLForConditionalGeneration
 
 from setaria.agents.makar.json_lines import read_lines
@@ -20,6 +22,7 @@ from setaria.datasets_builders.mner.gmner import read_gmner
 from setaria.datasets_builders.mner.grounding_prompts import QUESTION, describe
 from setaria.datasets_builders.mner.reasoning import template_reasoning
 from setaria.models.box_codec import box_codec
+from setaria.models.induction import add_induction
 from setaria.models.qwen_vl import ImageOnlyQwenVLProcessor, image_only_processor
 from setaria.models.tiny import tiny_qwen3_vl, trained_tokenizer
 from setaria.recipes.errors import one_line_errors
@@ -32,6 +35,8 @@ WIDTH, LAYERS, HEADS, KEY_HEADS, HEAD_DIM = 128, 4, 4, 2, 32
 VISION_WIDTH, VISION_LAYERS = 96, 3
 PATCH, MERGE = 16, 2
 IMAGE_PIXELS = 128 * 128
+INITIAL_SPREAD = 0.1
+ROPE_THETA, OUTPUT_SCALE, CIRCUIT_SCALE = 1e6, 0.05, 0.15
 
 
 def save_tiny_model(folder: Path, texts: Iterable[str], seed: int = 0) -> ImageOnlyQwenVLProcessor:
@@ -72,9 +77,10 @@ def tiny_model(tokenizer: PreTrainedTokenizerBase, seed: int, patch: int) -> Qwe
             "num_attention_heads": HEADS,
             "num_key_value_heads": KEY_HEADS,
             "head_dim": HEAD_DIM,
+            "initializer_range": INITIAL_SPREAD,
             "rope_parameters": {
                 "rope_type": "default",
-                "rope_theta": 1e4,
+                "rope_theta": ROPE_THETA,
                 "mrope_section": [6, 5, 5],
                 "mrope_interleaved": True,
             },
@@ -91,6 +97,9 @@ def tiny_model(tokenizer: PreTrainedTokenizerBase, seed: int, patch: int) -> Qwe
     )
     model.config.tie_word_embeddings = True
     model.tie_weights()
+    language = model.model.language_model
+    generator = torch.Generator().manual_seed(seed)
+    add_induction(language.embed_tokens, language.layers, ROPE_THETA, OUTPUT_SCALE, generator, CIRCUIT_SCALE)
     return model
 
 

@@ -43,6 +43,10 @@ def said(action):
     return action if isinstance(action, str) else PROMPTS.write(action, SCREEN)
 
 
+def told(action):
+    return f"click {action.text}"
+
+
 def collected(found, *samples, **config):
     """Rows of a generator that answers the conversations of all steps by one list after another."""
     left = iter(samples)
@@ -79,7 +83,7 @@ def test_rows_of_one_sample(graph, found):
     assert [row["role"] for row in rows] == ["judger", "reflector", "judger"]
     assert judgments(rows) == [(said(HI), WHITE, BLUE, "No"), ("complete()", RED, RED, "Yes")]
     reflection = rows[1]
-    assert (tried(reflection), colours(reflection), completion(reflection)) == ([said(HI)], [WHITE, BLUE], said(THERE))
+    assert (tried(reflection), colours(reflection), completion(reflection)) == ([told(HI)], [WHITE, BLUE], said(THERE))
     assert [{name: row[name] for name in ("app", "task", "page")} for row in rows] == [
         *[{"app": graph.app, "task": "list", "page": ROOT}] * 2,
         {"app": graph.app, "task": "list", "page": LIST},
@@ -119,8 +123,8 @@ def test_all_wrong_and_a_fifth_of_the_right_actions(found):
     many = found[:1] * 1000
     rows = collected(many, [THERE] * 1000, [HI] * 1000)
     reflections = [tried(row) for row in rows if row["role"] == "reflector"]
-    assert reflections.count([said(HI)]) == 1000
-    assert 160 < reflections.count([said(THERE)]) < 240
+    assert reflections.count([told(HI)]) == 1000
+    assert 160 < reflections.count([told(THERE)]) < 240
     assert len(judgments(rows)) == 2000
     assert CollectConfig().reflect_wrong == 1.0 and CollectConfig().reflect_right == 0.2
 
@@ -136,7 +140,7 @@ def test_attempts_add_up_until_they_are_cut(found):
     """A right action is shown alone, wrong ones with the wrong ones before; the page is that after the last."""
     samples = [[HI], [STUCK], [THERE], [ADVERT], [BROKEN]]
     rows = [row for row in collected(found[:1], *samples, reflect_right=1.0) if row["role"] == "reflector"]
-    hi, stuck, there, advert, broken = (said(action) for (action,) in samples)
+    hi, stuck, there, advert, broken = (told(action) for (action,) in samples)
     assert [tried(row) for row in rows] == [
         [hi],
         [hi, stuck],
@@ -145,21 +149,21 @@ def test_attempts_add_up_until_they_are_cut(found):
         [stuck, advert, broken],
     ]
     assert [colours(row) for row in rows] == [[WHITE, after] for after in (BLUE, WHITE, RED, GREEN, WHITE)]
-    assert {completion(row) for row in rows} == {there}
+    assert {completion(row) for row in rows} == {said(THERE)}
     rows = [row for row in collected(found[:1], *samples, tried=1) if row["role"] == "reflector"]
     assert [tried(row) for row in rows if tried(row) != [there]] == [[hi], [stuck], [advert], [broken]]
 
 
 def test_explored_candidates_are_tried_after_the_replies(found):
-    """All clicks and scrolls of the page, inputs not; what the generator said already is not tried again."""
+    """`complete` and all clicks and scrolls of the page, inputs not; what was said already is not tried again."""
     home = found[:1]
     rows = collected(home, [HI], explored=100)
-    candidates = [said(action) for action in home[0].page.actions if not isinstance(action, Input)]
+    candidates = [said(action) for action in [Complete(), *home[0].page.actions] if not isinstance(action, Input)]
     judged = [line for line, *_ in judgments(rows)]
     assert judged[0] == said(HI)
     assert sorted(judged) == sorted({*candidates, said(HI)})
     reflections = [row for row in rows if row["role"] == "reflector"]
-    assert all(said(HI) in tried(row) for row in reflections[:3])  # at most three are shown
+    assert all(told(HI) in tried(row) for row in reflections[:3])  # at most three are shown
     few = [line for line, *_ in judgments(collected(home, [HI], explored=1, seed=5))]
     assert len(few) in (1, 2) and few[0] == said(HI)
 

@@ -83,14 +83,7 @@ def test_judger():
 def test_reflector_sees_all_attempts_and_the_candidates_that_are_left():
     conversation = Prompts().reflector("Greet Ann.", PAGE, [], [GO, TYPED, Press("back"), GO], AFTER)
     context = CONTEXT.format(done="nothing").replace("click(<ref>Go</ref><box>[100,100][500,200]</box>)\n", "")
-    tried = (
-        "These did not help:\n"
-        "click(<ref>Go</ref><box>[100,100][500,200]</box>)\n"
-        'input(<ref>Name</ref><box>[0,250][1000,350]</box>, "Ann")\n'
-        "press(back)\n"
-        "click(<ref>Go</ref><box>[100,100][500,200]</box>)\n"
-        "Actions:\n"
-    )
+    tried = 'These did not help:\nclick Go\ninput Name "Ann"\npress(back)\nclick Go\nActions:\n'
     question = "The second screen came after the last attempt. Give another action."
     assert text(conversation) == context.replace("Actions:\n", tried) + question
     assert images(conversation) == [PAGE.image, AFTER.image]

@@ -4,7 +4,7 @@ import pytest
 
 from setaria.agents.backtrack.traces import read_traces
 from setaria.cli.main import main
-from setaria.recipes.backtrack.lab import run_lab, run_seed, run_shared
+from setaria.recipes.backtrack.lab import LAB, run_seed, run_shared
 from setaria.recipes.backtrack.lab_arms import ARMS, chosen_tasks
 from setaria.recipes.backtrack.lab_config import LabConfig
 from setaria.recipes.backtrack.lab_report import COLUMNS, MORE, write_report
@@ -50,7 +50,7 @@ def test_the_same_tasks_are_chosen_whatever_their_order():
 def test_another_configuration_is_not_mixed_in(tmp_path):
     (tmp_path / "lab.json").write_text(json.dumps({"apps": 1}))
     with pytest.raises(ValueError, match="other settings"):
-        run_lab(LabConfig(), tmp_path)
+        LAB.run(LabConfig(), tmp_path)
 
 
 def test_the_command_names_a_folder_with_other_settings(tmp_path, capsys):

@@ -8,7 +8,7 @@ from setaria.cli.main import main
 from setaria.datasets_builders.mner.gmner import read_gmner
 from setaria.datasets_builders.mner.tweets import Tweet
 from setaria.datasets_builders.worlds.tweets import write_tweets_world
-from setaria.recipes.makar.lab import run_lab, run_seed, run_shared
+from setaria.recipes.makar.lab import LAB, run_seed, run_shared
 from setaria.recipes.makar.lab_arms import ARMS, FLOORS, Counts, usual_place
 from setaria.recipes.makar.lab_config import LabConfig
 from setaria.recipes.makar.lab_knowledge import SOURCES, inform, read_told
@@ -128,7 +128,7 @@ def test_accuracies_and_gains_over_seeds(tmp_path):
 def test_another_configuration_is_not_mixed_in(tmp_path, capsys):
     (tmp_path / "lab.json").write_text(json.dumps({"train": 1}))
     with pytest.raises(ValueError, match="other settings"):
-        run_lab(LabConfig(), tmp_path)
+        LAB.run(LabConfig(), tmp_path)
     assert main(["lab", "makar", "--output", str(tmp_path), "--quick"]) == 2
     assert "other settings" in capsys.readouterr().err
 
@@ -148,7 +148,7 @@ def test_from_nothing_to_the_result_of_a_seed(tmp_path):
     assert all(len(counts) == config.test for counts in seed["arms"].values())
     write_report(config, floors, [seed], tmp_path)
     made = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("model.safetensors")}
-    assert len(made) == 7  # untrained, seeing; cold, continued, continued_hard, reinforced, paper_exact
+    assert len(made) == 8  # untrained, compared, seeing; cold, continued, continued_hard, reinforced, paper_exact
     asked = (tmp_path / "seed0" / "replies.jsonl").stat().st_size
     run_shared(config, tmp_path, report=lambda text: None)
     run_seed(config, tmp_path, 0, report=lambda text: None)
