@@ -1,7 +1,7 @@
 """The models behind the roles: anything that answers conversations with images."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 
 # Messages as transformers' chat templates take them: {"role", "content": [{"type": "text" | "image", ...}]}; an image
@@ -21,3 +21,11 @@ class ChatModel(ReplyModel, Protocol):
 
     def yes_probability(self, conversations: Sequence[Conversation]) -> list[float]:
         """P(Yes) over {Yes, No} for the first token of each reply."""
+
+
+@runtime_checkable
+class SteerableModel(Protocol):
+    """A model that can be told how its replies begin."""
+
+    def continue_from(self, conversations: Sequence[Conversation], beginnings: Sequence[Sequence[str]]) -> list[str]:
+        """One reply per conversation, which begins with one of its texts; where it has none, the reply is free."""

@@ -3,13 +3,23 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
+from typing import TypeAlias
 
 import torch
 from peft import PeftModel
-from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, ProcessorMixin
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
 
 from setaria.datasets_builders.gui.prompts import Conversation
 from setaria.datasets_builders.gui.rows import NO, YES, without_images
+
+
+TokenTree: TypeAlias = dict[int, "TokenTree"]
 
 
 class LocalChat:
@@ -42,14 +52,22 @@ class LocalChat:
         self.described = described
         self._verdicts = [_first_token(processor.tokenizer, word) for word in (YES, NO)]
 
-    @torch.no_grad()
     def generate(self, conversations: Sequence[Conversation]) -> list[str]:
         """One reply each, greedy at temperature 0."""
+        return self.continue_from(conversations, [()] * len(conversations))
+
+    @torch.no_grad()
+    def continue_from(self, conversations: Sequence[Conversation], beginnings: Sequence[Sequence[str]]) -> list[str]:
+        """As `generate`, each reply beginning with one of its texts, as tokens; free where it has none."""
+        tokenizer = self.processor.tokenizer
         replies: list[str] = []
+        left = iter(beginnings)
         with self._answering():
             for inputs in self._batches(conversations):
-                completions = self._completions(inputs, self.temperature)
-                replies += self.processor.tokenizer.batch_decode(completions, skip_special_tokens=True)
+                rows, prompt = inputs["input_ids"].shape
+                begun = _Begun([_token_tree(tokenizer, texts) for texts in islice(left, rows)], prompt)
+                completions = self._completions(inputs, self.temperature, begun)
+                replies += tokenizer.batch_decode(completions, skip_special_tokens=True)
         return replies
 
     @torch.no_grad()
@@ -66,9 +84,9 @@ class LocalChat:
         return chances
 
     def _completions(
-        self, inputs: dict[str, torch.Tensor], temperature: float, observer: LogitsProcessor | None = None
+        self, inputs: dict[str, torch.Tensor], temperature: float, logits_processor: LogitsProcessor
     ) -> torch.Tensor:
-        """`[batch, new tokens]`; `observer` sees the logits of each."""
+        """`[batch, new tokens]`."""
         tokens = self.model.generate(
             **inputs,
             max_new_tokens=self.max_new_tokens,
@@ -78,7 +96,7 @@ class LocalChat:
             top_p=None,
             repetition_penalty=1.0,
             pad_token_id=self.processor.tokenizer.pad_token_id,
-            logits_processor=LogitsProcessorList([observer] if observer else []),
+            logits_processor=LogitsProcessorList([logits_processor]),
         )
         return tokens[:, inputs["input_ids"].shape[1] :]
 
@@ -138,6 +156,39 @@ class _YesChances(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self.steps.append(scores[:, self.verdicts].float().softmax(-1)[:, 0])
         return scores
+
+
+class _Begun(LogitsProcessor):
+    """Allows what continues one of a row's beginnings; all after the end of one.
+
+    Args:
+        trees: of each row its beginnings as a tree of tokens, empty if all is allowed.
+        prompt: tokens of the prompt.
+    """
+
+    def __init__(self, trees: list[TokenTree], prompt: int):
+        self.trees, self.prompt = trees, prompt
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        for row, tree in enumerate(self.trees):
+            for token in input_ids[row, self.prompt :].tolist():
+                tree = tree.get(token, {})
+            if tree:
+                allowed = torch.full_like(scores[row], float("-inf"))
+                tokens = list(tree)
+                allowed[tokens] = scores[row, tokens]
+                scores[row] = allowed
+        return scores
+
+
+def _token_tree(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> TokenTree:
+    """Texts by their tokens; one that is the beginning of another ends where the other goes on."""
+    tree: TokenTree = {}
+    for text in texts:
+        branch = tree
+        for token in tokenizer.encode(text, add_special_tokens=False):
+            branch = branch.setdefault(token, {})
+    return tree
 
 
 def _first_token(tokenizer, word: str) -> int:

@@ -39,6 +39,8 @@ class LoopConfig:
         verifier, judger: which of them decide; with neither there is no backtracking.
         reflections: how often a step is tried again at most (paper: 3).
         threshold: P(Yes) from which the Judger accepts.
+        candidates_only: the Reflector answers with a candidate that was not tried, or `complete`, and nothing else
+            (ours; for a model in this process). A small one gives the same action again most of the time without it.
         judge_all: ask the Judger also where the Verifier has failed (our default: off, it would only cost time).
         simulated: show Judger and Reflector the action drawn on the page in place of the outcome, and do not let the
             Verifier look at the outcome (the paper's ablation, and the only way where there are no outcome pages).
@@ -50,6 +52,7 @@ class LoopConfig:
     judger: bool = True
     reflections: int = 3
     threshold: float = 0.5
+    candidates_only: bool = False
     judge_all: bool = False
     simulated: bool = False
     steps: int = 12
@@ -168,11 +171,12 @@ class Play:
         if before:
             tried = [action for action in before if action]
             conversation = self.prompts.reflector(instruction, page, self.done, tried, self._shown(page, attempts))
+            beginnings = self.prompts.beginnings(page, tried) if config.candidates_only else ()
+            ask = Ask("reflector", conversation, self.task, beginnings=beginnings)
         else:
-            conversation = self.prompts.generator(instruction, page, self.done)
-        role: Role = "reflector" if before else "generator"
-        answer = yield Ask(role, conversation, self.task)
-        attempt = Attempt(role, answer.value, answer.seconds)
+            ask = Ask("generator", self.prompts.generator(instruction, page, self.done), self.task)
+        answer = yield ask
+        attempt = Attempt(ask.role, answer.value, answer.seconds)
         attempts.append(attempt)
         try:
             attempt.action = action = self.prompts.read(answer.value, page)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from setaria.agents.backtrack.chat import ChatModel
+from setaria.agents.backtrack.chat import ChatModel, SteerableModel
 from setaria.agents.backtrack.environment import Outcome
 from setaria.datasets_builders.gui.pages import Page
 from setaria.datasets_builders.gui.prompts import Conversation
@@ -21,12 +21,18 @@ Role: TypeAlias = Literal["generator", "judger", "reflector"]
 
 @dataclass(frozen=True)
 class Ask:
-    """A question to one of the roles; `attempt` is what the Judger is asked about."""
+    """A question to one of the roles.
+
+    Attributes:
+        attempt: what the Judger is asked about.
+        beginnings: texts, with one of which the reply has to begin; none: it is free.
+    """
 
     role: Role
     conversation: Conversation
     task: Task
     attempt: tuple[Page, Action, Outcome] | None = None
+    beginnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,16 @@ class Agent:
     def of_models(cls, generator: ChatModel, judger: ChatModel, reflector: ChatModel) -> "Agent":
         """Models for the roles; all three may be the same one."""
         return cls(
-            lambda asks: generator.generate([ask.conversation for ask in asks]),
+            lambda asks: _replies(generator, asks),
             lambda asks: judger.yes_probability([ask.conversation for ask in asks]),
-            lambda asks: reflector.generate([ask.conversation for ask in asks]),
+            lambda asks: _replies(reflector, asks),
         )
+
+
+def _replies(model: ChatModel, asks: Sequence[Ask]) -> list[str]:
+    conversations = [ask.conversation for ask in asks]
+    if not any(ask.beginnings for ask in asks):
+        return model.generate(conversations)
+    if not isinstance(model, SteerableModel):
+        raise ValueError(f"{type(model).__name__} cannot be told how a reply begins")
+    return model.continue_from(conversations, [ask.beginnings for ask in asks])

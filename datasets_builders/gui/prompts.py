@@ -29,7 +29,16 @@ from setaria.datasets_builders.gui.pages import Page
 from setaria.models.box_codec import CODECS, BoxCodec, Size, box_codec
 from setaria.models.image_size import processed_size, to_fixed_point
 from setaria.rewards.boxes import Box, center, clip, contains
-from setaria.rewards.gui.actions import Action, Click, Input, LongPress, Scroll, format_action, parse_action
+from setaria.rewards.gui.actions import (
+    Action,
+    Click,
+    Complete,
+    Input,
+    LongPress,
+    Scroll,
+    format_action,
+    parse_action,
+)
 
 
 Conversation: TypeAlias = list[dict[str, Any]]
@@ -96,6 +105,14 @@ class Prompts:
         """Ask for an action other than `tried`, of which the last one led to `after`."""
         return self._user([page, after], f"{self._context(instruction, page, done, tried)}\n{REFLECT}")
 
+    def beginnings(self, page: Page, tried: Sequence[Action]) -> tuple[str, ...]:
+        """How the replies begin that name a candidate that is left, or `complete()` if it was not tried.
+
+        An input's value is left open. There are none for a page without candidates.
+        """
+        left = [re.sub(r'(, ")"\)$', r"\1", candidate) for candidate in self._left(page, tried)]
+        return tuple(left + [format_action(Complete())] * (Complete() not in tried)) if page.actions else ()
+
     def naming(self, pages: Sequence[Page]) -> Conversation:
         """Ask what is on the last page: the grounding task, without which a small judger stays blind."""
         return self._user(pages, NAME)
@@ -124,10 +141,14 @@ class Prompts:
         lines = [f"Task: {instruction}", "Done:"]
         lines += [self.write(action, page) for action in done[max(0, len(done) - self.history) :]] or ["nothing"]
         lines += ["These did not help:", *(self._told(action, page) for action in tried)] if tried else []
-        attempts = [self.write(action, page) for action in tried]
-        candidates = (self.write(action, page) for action in page.actions if _on_screen(action, page))
-        lines += ["Actions:", *(candidate for candidate in candidates if candidate not in attempts)]
+        lines += ["Actions:", *self._left(page, tried)]
         return "\n".join(lines)
+
+    def _left(self, page: Page, tried: Sequence[Action]) -> list[str]:
+        """The candidates that were not tried."""
+        attempts = {self.write(action, page) for action in tried}
+        candidates = (self.write(action, page) for action in page.actions if _on_screen(action, page))
+        return [candidate for candidate in candidates if candidate not in attempts]
 
     def _told(self, action: Action, page: Page) -> str:
         """An attempt by the name of its element; as it is written if it has none."""

@@ -131,6 +131,8 @@ class EvaluateArguments(AgentArguments):
             How often a step is tried again at most (paper).
         threshold (`float`, *optional*, defaults to `0.5`):
             P(Yes) from which the Judger accepts.
+        candidates_only (`bool`, *optional*, defaults to `False`):
+            The Reflector answers with a candidate that was not tried, or `complete`. Not with `endpoint`.
         judge_all (`bool`, *optional*, defaults to `False`):
             Ask the Judger also where the Verifier has failed.
         simulated (`bool`, *optional*, defaults to `False`):
@@ -158,6 +160,9 @@ class EvaluateArguments(AgentArguments):
     )
     reflections: int = field(default=3, metadata={"help": "How often a step is tried again at most."})
     threshold: float = field(default=0.5, metadata={"help": "P(Yes) from which the Judger accepts."})
+    candidates_only: bool = field(
+        default=False, metadata={"help": "The Reflector answers with a candidate that was not tried, or complete."}
+    )
     judge_all: bool = field(default=False, metadata={"help": "Ask the Judger also where the Verifier has failed."})
     simulated: bool = field(default=False, metadata={"help": "Draw the action on the page in place of the outcome."})
     steps: int = field(default=12, metadata={"help": "Most steps of an episode."})

@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
 def check_values(values: dict[str, Any]) -> None:
     """Raise a `ValueError` for values that do not go together; see `preflight`."""
     check_agent(values, ("generator", "judger", "reflector"))
+    if values.get("endpoint") and values.get("candidates_only"):
+        raise ValueError("candidates_only needs a Reflector in this process, not behind an endpoint")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class LabConfig:
     compared: int = 10000
     seen: int = 9000
     comparing_steps: int = 900
-    seeing_steps: int = 5000
+    seeing_steps: int = 2500
     cold_steps: int = 500
     pool: int = 600
     samples: int = 4

@@ -106,6 +106,23 @@ def test_a_reply_that_ends_before_others(model, processor):
     assert cut == [chat.generate([question])[0] for question in QUESTIONS]
 
 
+def test_replies_begin_as_told(model, processor):
+    """With the most likely of the beginnings, whichever batch they are in; one without any is free."""
+    chat = LocalChat(model, processor, max_new_tokens=8)
+    free = chat.generate(QUESTIONS)
+    told = [("Yes", "Yet"), ("a",), (), ("No", "x()"), ("Yes", "No")]
+    replies = chat.continue_from(QUESTIONS, told)
+    assert replies[2] == free[2]
+    assert all(reply.startswith(texts) for reply, texts in zip(replies, told, strict=True) if texts)
+    assert len(set(replies)) == len(replies) and replies[1] != "a"  # what comes after is free
+    assert replies == [chat.continue_from([one], [texts])[0] for one, texts in zip(QUESTIONS, told, strict=True)]
+    for question, texts, reply in zip(QUESTIONS, told, replies, strict=True):
+        logits = model(**inputs_of(processor, question)).logits[0, -1]
+        first = {processor.tokenizer.encode(text)[0] for text in texts}
+        if first:
+            assert processor.tokenizer.encode(reply)[0] == max(first, key=lambda token: logits[token].item())
+
+
 def test_p_yes_is_a_softmax_over_two_tokens(model, processor):
     yes, no = (processor.tokenizer.encode(word)[0] for word in ("Yes", "No"))
     chances = []

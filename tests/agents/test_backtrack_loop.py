@@ -8,6 +8,7 @@ from scripted_agents import (
     OUTSIDE,
     PAGES,
     RUBBISH,
+    WAYS,
     Rooms,
     Script,
     WayGold,
@@ -21,6 +22,7 @@ from scripted_agents import (
 )
 
 from setaria.agents.backtrack.loop import LoopConfig
+from setaria.datasets_builders.gui.pages import Page
 from setaria.rewards.gui.actions import Complete, Press
 
 
@@ -121,11 +123,35 @@ def test_what_is_asked(played):
     ]
     last = text(script.asked("reflector")[-1])
     assert "Done:\nnothing\n" in last
-    assert f":\n{said(go('garden'))}\n{said(go('cellar'))}\nActions:" in last
+    assert "These did not help:\nclick garden\nclick cellar\nActions:" in last
     assert f"Done:\n{said(go('kitchen'))}\nActions:" in text(script.asked("generator")[-1])
     page, action, outcome = script.asked("judger")[0].attempt
     assert (page.id, action, outcome.page.id, outcome.changed) == ("hall", go("garden"), "garden", True)
     assert all(ask.attempt is None for ask in script.asks if ask.role != "judger")
+
+
+class Labelled(Rooms):
+    """Rooms whose doors are elements of the page."""
+
+    def observe(self):
+        doors = "".join(
+            f'<android.Button class="android.Button" text="{room}" clickable="true" bounds="[4,6][20,12]"/>'
+            for room in WAYS[self.room]
+        )
+        page = super().observe()
+        return Page(page.id, page.image, f'<a package="p">{doors}</a>')
+
+
+def test_the_reflector_may_be_held_to_the_candidates_that_are_left(played):
+    script = Script([said(go("garden"))], [0.0], [DONE, said(go("kitchen"))])
+    played(script, Labelled(), candidates_only=True)
+    kitchen, cellar = said(go("kitchen")), said(go("cellar"))
+    left = [ask.beginnings for ask in script.asked("reflector")]
+    assert left == [(kitchen, cellar, DONE), (kitchen, cellar), (cellar,)]
+    assert not any(ask.beginnings for ask in script.asks if ask.role != "reflector")
+    free = Script([said(go("garden"))], [0.0], [DONE])
+    played(free, Labelled())
+    assert not any(ask.beginnings for ask in free.asks)
 
 
 def test_the_environment_goes_back_before_another_attempt(played):
@@ -206,7 +232,7 @@ def test_what_the_reflector_is_shown_after_a_reply_that_is_no_action(played):
     first, second, third = script.asked("reflector")
     assert rooms_shown(first) == ["hall", "hall"]
     assert rooms_shown(second) == rooms_shown(third) == ["hall", "garden"]
-    assert text(second) == text(third) and f":\n{said(go('garden'))}\nActions:" in text(third)
+    assert text(second) == text(third) and "These did not help:\nclick garden\nActions:" in text(third)
 
 
 def test_complete_is_tried_again_where_it_is_turned_down(played):

@@ -19,7 +19,7 @@ from scripted_agents import (
 )
 
 from setaria.agents.backtrack.loop import LoopConfig, Play
-from setaria.agents.backtrack.roles import Agent
+from setaria.agents.backtrack.roles import Agent, Ask
 from setaria.agents.backtrack.run import run_episodes
 from setaria.agents.backtrack.traces import TraceFolder, read_traces
 from setaria.rewards.gui.actions import Click, action_from_dict
@@ -255,6 +255,15 @@ def test_models_as_roles(tmp_path):
     asks = Script([said(go("kitchen"))])
     list(run_episodes(plays(trace, 2)[1:], asks.agent, trace))
     assert agent.judger(asks.asked("judger")[:1]) == [1.4]
+
+
+def test_a_reflector_that_cannot_be_told_how_to_begin():
+    agent = Agent.of_models(Chat("one"), Chat("four"), Chat("three"))
+    ask = Ask(
+        "reflector", [{"role": "user", "content": [{"type": "text", "text": "?"}]}], task("t"), beginnings=("a",)
+    )
+    with pytest.raises(ValueError, match="Chat cannot be told how a reply begins"):
+        agent.reflector([ask])
 
 
 def test_seconds_of_a_batch_are_shared(tmp_path, monkeypatch):

@@ -89,6 +89,20 @@ def test_reflector_sees_all_attempts_and_the_candidates_that_are_left():
     assert images(conversation) == [PAGE.image, AFTER.image]
 
 
+def test_beginnings_of_what_is_left():
+    """An input's value is open; what was tried is not there, and on a page without candidates nothing is."""
+    scrolls = tuple(f"scroll(<box>[0,500][1000,1000]</box>,{way})" for way in ("up", "down", "left", "right"))
+    name = 'input(<ref>Name</ref><box>[0,250][1000,350]</box>, "'
+    prompts = Prompts()
+    assert prompts.beginnings(PAGE, [GO]) == (name, *scrolls, "complete()")
+    assert prompts.beginnings(PAGE, [TYPED, Complete()]) == (
+        "click(<ref>Go</ref><box>[100,100][500,200]</box>)",
+        name,
+        *scrolls,
+    )
+    assert prompts.beginnings(AFTER, []) == ()
+
+
 def test_naming():
     conversation = Prompts().naming([AFTER, PAGE])
     assert text(conversation) == "Name what can be used on the last screen."

@@ -245,6 +245,11 @@ BAD = {
         "--world w --output o --endpoint http://x/v1 --judger j",
         "endpoint_model is missing: it is the served model of generator, reflector",
     ),
+    "served candidates": (
+        evaluate,
+        "--world w --output o --endpoint http://x/v1 --endpoint_model m --candidates_only true",
+        "candidates_only needs a Reflector in this process",
+    ),
     "choice": (evaluate, "--world w --output o --model_name_or_path m --backtracking ful", "did you mean 'full'?"),
     "key": (evaluate, "--treshold 0.3", "did you mean '--threshold'?"),
 }
