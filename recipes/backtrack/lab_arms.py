@@ -4,6 +4,7 @@ none         the Generator alone
 verifier     the rules alone decide
 judger       the Judger alone decides
 full         both, on real outcome pages
+free         full, with a Reflector that may answer anything
 simulated    both, Judger and Reflector trained and shown actions drawn on the page
 oracle       the Judger knows what is right (upper bound)
 random       the Judger tosses a coin (lower bound)
@@ -12,7 +13,7 @@ reinforced   full, Generator and Reflector after stage 2; `reinforced none` the 
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from setaria.agents.backtrack.gold import GraphGold
@@ -27,6 +28,7 @@ from setaria.recipes.backtrack.lab_stages import Stages
 
 
 BATCH = 64
+ALONE, BACKTRACKING = LoopConfig(verifier=False, judger=False), LoopConfig(candidates_only=True)
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,16 @@ class Arm:
 
 
 ARMS = {
-    "none": Arm(LoopConfig(verifier=False, judger=False)),
-    "verifier": Arm(LoopConfig(judger=False)),
-    "judger": Arm(LoopConfig(verifier=False)),
-    "full": Arm(LoopConfig()),
-    "simulated": Arm(LoopConfig(simulated=True), judger="judger_simulated", reflector="actor_simulated"),
-    "oracle": Arm(LoopConfig(), judger="oracle"),
-    "random": Arm(LoopConfig(), judger="random"),
-    "reinforced none": Arm(LoopConfig(verifier=False, judger=False), generator="reinforced", reflector="reinforced"),
-    "reinforced": Arm(LoopConfig(), generator="reinforced", reflector="reinforced"),
+    "none": Arm(ALONE),
+    "verifier": Arm(replace(BACKTRACKING, judger=False)),
+    "judger": Arm(replace(BACKTRACKING, verifier=False)),
+    "full": Arm(BACKTRACKING),
+    "free": Arm(replace(BACKTRACKING, candidates_only=False)),
+    "simulated": Arm(replace(BACKTRACKING, simulated=True), judger="judger_simulated", reflector="actor_simulated"),
+    "oracle": Arm(BACKTRACKING, judger="oracle"),
+    "random": Arm(BACKTRACKING, judger="random"),
+    "reinforced none": Arm(ALONE, generator="reinforced", reflector="reinforced"),
+    "reinforced": Arm(BACKTRACKING, generator="reinforced", reflector="reinforced"),
 }
 
 

@@ -18,7 +18,14 @@ BASELINE = "none"
 COLUMNS = ("step iou", "step text", "detection precision", "detection recall", "repaired", "unrepaired", "broken")
 MORE = ("false alarm", "reflections", "seconds")
 # Comparisons that the experiment is about: what must be better, and than what.
-QUESTIONS = (("full", "none"), ("full", "simulated"), ("random", "none"), ("reinforced", "full"), ("oracle", "full"))
+QUESTIONS = (
+    ("full", "none"),
+    ("full", "simulated"),
+    ("full", "free"),
+    ("random", "none"),
+    ("reinforced", "full"),
+    ("oracle", "full"),
+)
 
 
 def write_report(config: LabConfig, seeds: Sequence[dict[str, Any]], output: Path) -> dict[str, Any]:

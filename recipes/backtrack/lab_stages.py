@@ -5,7 +5,7 @@ acting       rows of acting and of naming what is on a screen, in the first half
 base         the model learns them
 collected    its sampled actions in the other apps, executed, become judgment and reflection rows
 actor        the base learns to reflect too: Generator and Reflector
-judger       the model that can read (`lab_reading`) learns to judge
+judger       the model that can read and judge (`lab_reading`) learns from them too
 reinforced   the actor after reinforcement with judgment rewards, the Judger being frozen
 
 `actor_simulated` and `judger_simulated` learn from actions drawn on the page in place of outcome pages.
@@ -28,7 +28,7 @@ from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_ro
 from setaria.datasets_builders.gui.tasks import read_split
 from setaria.models.processors import load_processor
 from setaria.recipes.backtrack.lab_config import LabConfig
-from setaria.recipes.backtrack.lab_reading import READER, WORLD
+from setaria.recipes.backtrack.lab_reading import ACTUAL, JUDGES, JUDGING, SIMULATED, WORLD
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
 from setaria.recipes.backtrack.tiny_pretraining import locating_rows
 from setaria.recipes.lab_training import fine_tune, run_stages, train_and_save
@@ -49,7 +49,6 @@ STAGES = (
     "judger_simulated",
     "reinforced",
 )
-ACTUAL, SIMULATED = "actual", "simulated"  # outcome pages
 
 
 @dataclass
@@ -120,7 +119,7 @@ class Stages:
             samples=self.config.samples,
             explored=2,
             reflect_right=0.0,  # the loop wants another action, and rows with the right one tried teach to repeat it
-            gold_judgments=0.25,
+            gold_judgments=1.0,
             seed=self.seed,
         )
         replies: list[list[str]] = []
@@ -141,9 +140,10 @@ class Stages:
         self._train(self.folder / "base", folder, rows, self.config.actor_steps, self.config.acting_rate)
 
     def _judger(self, folder: Path, outcomes: str = ACTUAL) -> None:
-        rows = self._rows("judger", outcomes)
-        start = self.shared / READER
-        self._train(start, folder, rows, self.config.judger_steps, self.config.judging_rate)
+        drawn = load_from_disk(str(self.shared / JUDGING / outcomes))
+        rows = concatenate_datasets([self._rows("judger", outcomes), drawn])  # or it remembers the apps of the world
+        start = self.shared / JUDGES[outcomes]
+        self._train(start, folder, rows, self.config.judger_steps, self.config.judger_rate)
 
     def _actor_simulated(self, folder: Path) -> None:
         self._actor(folder, SIMULATED)
