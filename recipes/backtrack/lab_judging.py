@@ -6,8 +6,7 @@ apps are not walked and not written; where their states lead is asked of the app
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from setaria.datasets_builders.gui.drawing import draw_action
@@ -27,21 +26,31 @@ HELPFUL = 0.35  # of the actions, besides those that are drawn at random and hel
 WANDERED = ("home", "section", "topic", "results")  # kinds of states off the way
 
 
-@dataclass(frozen=True)
 class DrawnApp:
-    """An app and where its states lead."""
+    """An app and where its states lead.
 
-    app: App
+    Attributes:
+        actions: of a state, what can be done; an input, once for each text that is searched for.
+    """
+
+    def __init__(self, app: App):
+        self.app = app
+        self.actions = cache(self._actions)
 
     def page(self, state: State) -> Page:
         """What a state looks like."""
         screen = self.app.screen(state)
         return Page(f"{self.app.name} {state}", screen.image, screen.xml)
 
-    @cached_property
-    def actions(self) -> "_Actions":
-        """What can be done in a state; an input, once for each text that is searched for."""
-        return _Actions(self.app)
+    def _actions(self, state: State) -> list[Action]:
+        texts = self.app.texts if state == self.app.start else ()
+        actions: list[Action] = []
+        for action in candidate_actions(read_elements(self.app.screen(state).xml)):
+            if isinstance(action, Input):
+                actions += [Input(action.box, action.text, text) for text in texts]
+            else:
+                actions.append(action)
+        return actions
 
     def after(self, state: State, action: Action) -> State:
         """The state after an action, the same one if nothing happens."""
@@ -52,7 +61,7 @@ class DrawnApp:
         """A shortest way from the start to each state."""
         ways: dict[State, list[Action]] = {self.app.start: []}
         for state in (waiting := [self.app.start]):
-            for action in self.actions[state]:
+            for action in self.actions(state):
                 if (after := self.after(state, action)) not in ways:
                     ways[after] = [*ways[state], action]
                     waiting.append(after)
@@ -62,7 +71,7 @@ class DrawnApp:
         """How many actions each state is from the goal; those that do not lead there are left out."""
         before: dict[State, set[State]] = {}
         for state in self.ways:
-            for action in self.actions[state]:
+            for action in self.actions(state):
                 before.setdefault(self.after(state, action), set()).add(state)
         distances = {goal: 0}
         for state in (waiting := [goal]):
@@ -70,21 +79,6 @@ class DrawnApp:
                 distances[earlier] = distances[state] + 1
                 waiting.append(earlier)
         return distances
-
-
-class _Actions(dict[State, list[Action]]):
-    def __init__(self, app: App):
-        self.app = app
-
-    def __missing__(self, state: State) -> list[Action]:
-        texts = self.app.texts if state == self.app.start else ()
-        self[state] = actions = []
-        for action in candidate_actions(read_elements(self.app.screen(state).xml)):
-            if isinstance(action, Input):
-                actions += [Input(action.box, action.text, text) for text in texts]
-            else:
-                actions.append(action)
-        return actions
 
 
 def judging_rows(apps: Sequence[App], prompts: Prompts, simulated: bool, seed: int) -> Iterator[dict[str, Any]]:
@@ -130,7 +124,7 @@ def _state(drawn: DrawnApp, goal: State, distances: dict[State, int], rng: rando
 
 
 def _action(drawn: DrawnApp, state: State, distances: dict[State, int], rng: random.Random) -> Action:
-    actions = [*drawn.actions[state], Complete()]
+    actions = [*drawn.actions(state), Complete()]
     if rng.random() >= HELPFUL:
         return rng.choice(actions)
     left = distances[state]

@@ -40,7 +40,7 @@ class LabConfig:
     seeing_rate: float = 1e-3
     cold_rate: float = 5e-4
     continued_rate: float = 2e-4
-    rl_rate: float = 1e-4
+    rl_rate: float = 2e-5
 
     def quick(self) -> "LabConfig":
         """Everything once, in a minute or two; nothing is learned."""

@@ -25,7 +25,7 @@ def test_ways_lead_where_they_say(drawn):
     for state, way in drawn.ways.items():
         reached = drawn.app.start
         for action in way:
-            assert action in drawn.actions[reached]
+            assert action in drawn.actions(reached)
             reached = drawn.after(reached, action)
         assert reached == state
 
@@ -45,7 +45,7 @@ def test_the_advertisement_leads_nowhere(drawn):
 
 
 def test_what_cannot_be_done_and_the_end_change_nothing(drawn):
-    (sync,) = (action for action in drawn.actions[drawn.app.start] if getattr(action, "text", "") == "Sync")
+    (sync,) = (action for action in drawn.actions(drawn.app.start) if getattr(action, "text", "") == "Sync")
     assert drawn.after(drawn.app.start, sync) == drawn.after(drawn.app.start, Complete()) == drawn.app.start
 
 
