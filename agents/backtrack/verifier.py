@@ -28,7 +28,8 @@ class Verdict:
 def element_problem(page: Page, action: Action) -> str:
     """Why an action has no element on a page; empty if it has one, or needs none.
 
-    An action whose box is one element's and whose text is another's has none (our choice: it is not well formed). On a
+    An action whose box is one element's and whose text says something else has none (our choice: it is not well
+    formed, and who looks at it later is misled). One text may be part of the other: "Search" is "Search box". On a
     page without a hierarchy it is enough that the action is on the screen.
     """
     if not isinstance(action, Click | LongPress | Input | Scroll):
@@ -42,9 +43,16 @@ def element_problem(page: Page, action: Action) -> str:
     if element is None:
         return "no such element on the page"
     text = "" if isinstance(action, Scroll) else action.text
-    if text != element.name and text in {other.name for other in page.elements if other.name}:
-        return f"the box is that of {element.name!r}, the text that of another element"
+    others = {other.name for other in page.elements} - {element.name}
+    if text and (text in others or not _alike(text, element.name)):
+        return f"the box is that of {element.name!r}, the text is {text!r}"
     return ""
+
+
+def _alike(text: str, name: str) -> bool:
+    """Whether one is in the other, in any case and spacing; nothing is known of an element without a name."""
+    one, other = (" ".join(words.casefold().split()) for words in (text, name))
+    return one in other or other in one
 
 
 def verify(page: Page, action: Action, outcome: Outcome) -> Verdict:

@@ -2,10 +2,9 @@
 
 none         the Generator alone
 verifier     the rules alone decide
-judger       the Judger alone decides
 full         both, on real outcome pages
 free         full, with a Reflector that may answer anything
-simulated    both, Judger and Reflector trained and shown actions drawn on the page
+simulated    both, shown actions drawn on the page, from which this Judger has learned
 oracle       the Judger knows what is right (upper bound)
 random       the Judger tosses a coin (lower bound)
 reinforced   full, Generator and Reflector after stage 2; `reinforced none` the Generator alone
@@ -46,10 +45,9 @@ class Arm:
 ARMS = {
     "none": Arm(ALONE),
     "verifier": Arm(replace(BACKTRACKING, judger=False)),
-    "judger": Arm(replace(BACKTRACKING, verifier=False)),
     "full": Arm(BACKTRACKING),
     "free": Arm(replace(BACKTRACKING, candidates_only=False)),
-    "simulated": Arm(replace(BACKTRACKING, simulated=True), judger="judger_simulated", reflector="actor_simulated"),
+    "simulated": Arm(replace(BACKTRACKING, simulated=True), judger="judger_simulated"),
     "oracle": Arm(BACKTRACKING, judger="oracle"),
     "random": Arm(BACKTRACKING, judger="random"),
     "reinforced none": Arm(ALONE, generator="reinforced", reflector="reinforced"),

@@ -13,11 +13,11 @@ class LabConfig:
         apps: training apps. The generator learns on the first half, its mistakes are collected on the other.
         held_out_apps: apps with the tasks of the evaluation.
         tasks: most held-out tasks, drawn with a fixed seed.
-        drawn_apps: apps on whose screens a model learns to read, and as many others in which it learns to judge.
+        drawn_apps: apps on whose screens a model learns to read, and as many others to judge in, and to reflect in.
         locating_rows, comparing_rows, naming_rows: rows of the first two kinds of `tiny_pretraining`, and of naming
             what is on a screen.
         locating_steps, comparing_steps, reading_steps, judging_steps: steps of SFT of the kinds of `tiny_pretraining`
-            and of `lab_judging`.
+            and of `lab_drawn`.
         base_steps, actor_steps, judger_steps: steps of SFT: to act; to act and reflect; to judge what was collected.
         rl_steps: steps of reinforcement with judgment rewards.
         text_rate, reading_rate, judging_rate, acting_rate, judger_rate, rl_rate: learning rates. At 1e-3 and more,
@@ -40,7 +40,7 @@ class LabConfig:
     reading_steps: int = 900
     judging_steps: int = 400
     base_steps: int = 350
-    actor_steps: int = 200
+    actor_steps: int = 300
     judger_steps: int = 150
     rl_steps: int = 30
     batch: int = 24

@@ -1,7 +1,7 @@
 """What all seeds of the lab share, made once: the world, and a model from scratch that has learned to read and judge.
 
 The seeds' Judgers are trained from it, as those of the paper are from a large model. It learns in apps that are drawn
-for this, in the stages of `tiny_pretraining` and then from `lab_judging`; a second one judges drawn actions.
+for this, in the stages of `tiny_pretraining` and then from `lab_drawn`; a second one judges drawn actions.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from setaria.datasets_builders.gui.tasks import read_split
 from setaria.datasets_builders.worlds.app_tasks import write_world
 from setaria.datasets_builders.worlds.apps import App, generate_app
 from setaria.recipes.backtrack.lab_config import LabConfig
-from setaria.recipes.backtrack.lab_judging import judging_rows
+from setaria.recipes.backtrack.lab_drawn import judging_rows, reflecting_rows
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
 from setaria.recipes.backtrack.tiny_pretraining import comparing_rows, locating_rows, reading_rows
 from setaria.recipes.lab_training import fine_tune, run_stages
 
 
-WORLD, READER, JUDGING = "world", "reader", "judging"
+WORLD, READER, JUDGING, REFLECTING = "world", "reader", "judging", "reflecting"
 ACTUAL, SIMULATED = "actual", "simulated"  # outcome pages
 JUDGES = {ACTUAL: "judge", SIMULATED: "judge_simulated"}
 FIRST_DRAWN = 1_000_000  # no app of the world has such a seed
@@ -40,7 +40,9 @@ class Shared:
 
     def run(self, report: Callable[[str], None] = print) -> None:
         """Make everything that is not there yet."""
-        run_stages(self, (WORLD, "located", "compared", READER, JUDGING, *JUDGES.values()), self.folder, report)
+        run_stages(
+            self, (WORLD, "located", "compared", READER, JUDGING, REFLECTING, *JUDGES.values()), self.folder, report
+        )
 
     @cached_property
     def _found(self) -> list[Moment]:
@@ -75,6 +77,9 @@ class Shared:
         for outcomes in JUDGES:
             rows = judging_rows(self._drawn(1), self._prompts, outcomes == SIMULATED, seed=0)
             row_dataset(rows).save_to_disk(folder / outcomes)
+
+    def _reflecting(self, folder: Path) -> None:
+        row_dataset(reflecting_rows(self._drawn(2), self._prompts, seed=0)).save_to_disk(folder)
 
     def _judge(self, folder: Path, outcomes: str = ACTUAL) -> None:
         rows = load_from_disk(str(self.folder / JUDGING / outcomes))

@@ -4,11 +4,11 @@ located      a model from scratch learns to find a name in a list and copy its l
 acting       rows of acting and of naming what is on a screen, in the first half of the training apps
 base         the model learns them
 collected    its sampled actions in the other apps, executed, become judgment and reflection rows
-actor        the base learns to reflect too: Generator and Reflector
+actor        the base learns to reflect too, on outcomes and on drawn actions: Generator and Reflector
 judger       the model that can read and judge (`lab_reading`) learns from them too
 reinforced   the actor after reinforcement with judgment rewards, the Judger being frozen
 
-`actor_simulated` and `judger_simulated` learn from actions drawn on the page in place of outcome pages.
+`judger_simulated` learns from actions drawn on the page in place of outcome pages.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from setaria.datasets_builders.gui.rows import rollout_rows, row_dataset, sft_ro
 from setaria.datasets_builders.gui.tasks import read_split
 from setaria.models.processors import load_processor
 from setaria.recipes.backtrack.lab_config import LabConfig
-from setaria.recipes.backtrack.lab_reading import ACTUAL, JUDGES, JUDGING, SIMULATED, WORLD
+from setaria.recipes.backtrack.lab_reading import ACTUAL, JUDGES, JUDGING, REFLECTING, SIMULATED, WORLD
 from setaria.recipes.backtrack.tiny_model import save_tiny_model, texts_of
 from setaria.recipes.backtrack.tiny_pretraining import locating_rows
 from setaria.recipes.lab_training import fine_tune, run_stages, train_and_save
@@ -45,7 +45,6 @@ STAGES = (
     "collected",
     "actor",
     "judger",
-    "actor_simulated",
     "judger_simulated",
     "reinforced",
 )
@@ -135,8 +134,10 @@ class Stages:
             shown = replace(config, simulated=outcomes == SIMULATED)
             row_dataset(collected_rows(found, predict, self.prompts, shown)).save_to_disk(folder / outcomes)
 
-    def _actor(self, folder: Path, outcomes: str = ACTUAL) -> None:
-        rows = concatenate_datasets([self._rows("reflector", outcomes), load_from_disk(str(self.folder / "acting"))])
+    def _actor(self, folder: Path) -> None:
+        collected = [self._rows("reflector", outcomes) for outcomes in (ACTUAL, SIMULATED)]
+        others = [load_from_disk(str(path)) for path in (self.shared / REFLECTING, self.folder / "acting")]
+        rows = concatenate_datasets([*collected, *others])
         self._train(self.folder / "base", folder, rows, self.config.actor_steps, self.config.acting_rate)
 
     def _judger(self, folder: Path, outcomes: str = ACTUAL) -> None:
@@ -144,9 +145,6 @@ class Stages:
         rows = concatenate_datasets([self._rows("judger", outcomes), drawn])  # or it remembers the apps of the world
         start = self.shared / JUDGES[outcomes]
         self._train(start, folder, rows, self.config.judger_steps, self.config.judger_rate)
-
-    def _actor_simulated(self, folder: Path) -> None:
-        self._actor(folder, SIMULATED)
 
     def _judger_simulated(self, folder: Path) -> None:
         self._judger(folder, SIMULATED)

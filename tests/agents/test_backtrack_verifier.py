@@ -27,18 +27,25 @@ def outside(box):
     return f"the middle of {box} is outside the screen of 40 x 60"
 
 
-def of_another(name):
-    return f"the box is that of {name!r}, the text that of another element"
+def of_another(name, text):
+    return f"the box is that of {name!r}, the text is {text!r}"
 
 
 # Where an action is: on a page with a hierarchy, and on one without.
 PLACES = {
     "button": (Click(SAVE, "Save"), "", ""),
-    "button by another name": (Click(SAVE, "Store"), "", ""),
+    "button by another name": (Click(SAVE, "Store"), of_another("Save", "Store"), ""),
+    "button by a longer name": (Click(SAVE, "SAVE  all"), "", ""),
+    "button by a part of its name": (LongPress(SAVE, "av"), "", ""),
     "button elsewhere": (Click((4.0, 44.0, 36.0, 54.0), "Save"), "", ""),  # the only one with that text
-    "button by the name of the title": (Click(SAVE, "Title"), of_another("Save"), ""),
-    "point on it by the name of the title": (LongPress((20.0, 15.0, 20.0, 15.0), "Title"), of_another("Save"), ""),
-    "input by the name of the button": (Input(FIELD, "Save", "Ann"), of_another(""), ""),
+    "button by the name of the title": (Click(SAVE, "Title"), of_another("Save", "Title"), ""),
+    "point on it by the name of the title": (
+        LongPress((20.0, 15.0, 20.0, 15.0), "Title"),
+        of_another("Save", "Title"),
+        "",
+    ),
+    "input by the name of the button": (Input(FIELD, "Save", "Ann"), of_another("", "Save"), ""),
+    "input by a name that it does not show": (Input(FIELD, "First name", "Ann"), "", ""),
     "point on the button": (Click((20.0, 15.0, 20.0, 15.0)), "", ""),
     "point beside it": (Click((2.0, 15.0, 2.0, 15.0)), NO_ELEMENT, ""),
     "title, which cannot be clicked": (Click((0.0, 0.0, 40.0, 8.0), "Title"), NO_ELEMENT, ""),

@@ -1,10 +1,10 @@
-"""Judgments in drawn apps: where states lead, and which actions help."""
+"""Drawn apps: where states lead, and which actions help."""
 
 import pytest
 
 from setaria.datasets_builders.gui.prompts import Prompts
 from setaria.datasets_builders.worlds.apps import TOPICS, generate_app
-from setaria.recipes.backtrack.lab_judging import DrawnApp, judging_rows
+from setaria.recipes.backtrack.lab_drawn import DrawnApp, judging_rows, reflecting_rows
 from setaria.rewards.gui.actions import Complete
 
 
@@ -79,3 +79,17 @@ def test_simulated_outcomes_are_drawn_on_the_page():
     assert [texts(row)[0] for row in actual] == [texts(row)[0] for row in simulated]
     assert [texts(row)[1][-3:] for row in actual] == [texts(row)[1][-3:] for row in simulated]
     assert any(one["images"][1] != other["images"][1] for one, other in zip(actual, simulated, strict=True))
+
+
+def test_reflections():
+    """No attempt is the answer, which is a candidate that is left, or the end; both rows are about the same."""
+    rows = list(reflecting_rows(APPS, PROMPTS, seed=0))
+    assert len(rows) == 24 and {row["role"] for row in rows} == {"reflector"}
+    for actual, simulated in zip(rows[::2], rows[1::2], strict=True):
+        question, answer = texts(actual)
+        assert texts(simulated) == (question, answer)
+        tried = question.split("These did not help:\n")[1].split("\nActions:")[0].splitlines()
+        assert 1 <= len(tried) <= 3 and answer not in tried
+        left = question.split("\nActions:\n")[1].splitlines()[:-1]
+        assert answer == "complete()" or answer.startswith("input(") or answer in left
+    assert any(one["images"][1] != other["images"][1] for one, other in zip(rows[::2], rows[1::2], strict=True))

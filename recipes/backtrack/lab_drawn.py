@@ -1,4 +1,4 @@
-"""Judgments in apps that are drawn for it: what happens when something is done in a state, and whether it helps.
+"""Rows for Judger and Reflector in apps that are drawn for it: what happens in a state, whether it helps, what would.
 
 The apps of a world are too few to learn from what a screen tells about a task: a small model remembers them. Drawn
 apps are not walked and not written; where their states lead is asked of the app itself.
@@ -24,6 +24,7 @@ ROWS_PER_APP = 3
 ON_THE_WAY = 0.7  # of the states; the others are any
 HELPFUL = 0.35  # of the actions, besides those that are drawn at random and help
 WANDERED = ("home", "section", "topic", "results")  # kinds of states off the way
+MOST_TRIED = 3
 
 
 class DrawnApp:
@@ -92,14 +93,29 @@ def judging_rows(apps: Sequence[App], prompts: Prompts, simulated: bool, seed: i
             state = _state(drawn, goal, distances, rng)
             page, action = drawn.page(state), _action(drawn, state, distances, rng)
             action = prompts.read(prompts.write(action, page), page)  # boxes rounded as in replies
-            after = drawn.after(state, action)
-            far = len(drawn.ways)
-            closer = distances.get(after, far) < distances.get(state, far)
-            helps = state == goal if isinstance(action, Complete) else closer
-            shown = draw_action(page, action) if simulated else drawn.page(after)
+            shown = draw_action(page, action) if simulated else drawn.page(drawn.after(state, action))
             question = prompts.judger(instruction, page, drawn.ways[state], action, shown)
-            verdict = YES if helps else NO
+            verdict = YES if _helps(drawn, state, action, distances) else NO
             yield training_row("judger", question, prompts.judged(instruction, shown, verdict), page=page.id)
+
+
+def reflecting_rows(apps: Sequence[App], prompts: Prompts, seed: int) -> Iterator[dict[str, Any]]:
+    """Two reflection rows of each app, about the same attempts, none of which helps: with the outcome of the last, and
+    with the action drawn on the page.
+    """
+    rng = random.Random(seed)
+    for app in apps:
+        drawn = DrawnApp(app)
+        instruction, goal = _task(app, rng)
+        distances = drawn.distances(goal)
+        state = _state(drawn, goal, distances, rng)
+        page, actions = drawn.page(state), [*drawn.actions(state), Complete()]
+        useless = [action for action in actions if not _helps(drawn, state, action, distances)]
+        tried = rng.sample(useless, min(rng.randint(1, MOST_TRIED), len(useless)))
+        reply = prompts.write(next(one for one in actions if _helps(drawn, state, one, distances)), page)
+        for shown in (drawn.page(drawn.after(state, tried[-1])), draw_action(page, tried[-1])):
+            question = prompts.reflector(instruction, page, drawn.ways[state], tried, shown)
+            yield training_row("reflector", question, reply, page=page.id)
 
 
 def _task(app: App, rng: random.Random) -> tuple[str, State]:
@@ -123,9 +139,15 @@ def _state(drawn: DrawnApp, goal: State, distances: dict[State, int], rng: rando
     return rng.choice(states)
 
 
+def _helps(drawn: DrawnApp, state: State, action: Action, distances: dict[State, int]) -> bool:
+    """Whether an action comes closer to the goal, or says at the goal that it is reached."""
+    if isinstance(action, Complete):
+        return distances[state] == 0
+    return distances.get(drawn.after(state, action), distances[state]) < distances[state]
+
+
 def _action(drawn: DrawnApp, state: State, distances: dict[State, int], rng: random.Random) -> Action:
     actions = [*drawn.actions(state), Complete()]
     if rng.random() >= HELPFUL:
         return rng.choice(actions)
-    left = distances[state]
-    return next((one for one in actions if distances.get(drawn.after(state, one), left) < left), Complete())
+    return next(one for one in actions if _helps(drawn, state, one, distances))
