@@ -121,6 +121,8 @@ def reflecting_rows(apps: Sequence[App], prompts: Prompts, seed: int) -> Iterato
 def _task(app: App, rng: random.Random) -> tuple[str, State]:
     """An instruction and the state in which it is done, as in `app_tasks`."""
     topic = rng.choice([topic for topics in app.layout.values() for topic in topics])
+    forms: tuple[str, ...]
+    goal: State
     if topic in app.searchable:
         forms, goal = SEARCH, ("results", topic)
     elif rng.random() < 0.5:
