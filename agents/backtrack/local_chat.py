@@ -65,7 +65,8 @@ class LocalChat:
         with self._answering():
             for inputs in self._batches(conversations):
                 rows, prompt = inputs["input_ids"].shape
-                begun = _Begun([_token_tree(tokenizer, texts) for texts in islice(left, rows)], prompt)
+                trees = [_token_tree(tokenizer, texts) for texts in islice(left, rows)]
+                begun = [_Begun(trees, prompt)] if any(trees) else []
                 completions = self._completions(inputs, self.temperature, begun)
                 replies += tokenizer.batch_decode(completions, skip_special_tokens=True)
         return replies
@@ -84,7 +85,7 @@ class LocalChat:
         return chances
 
     def _completions(
-        self, inputs: dict[str, torch.Tensor], temperature: float, logits_processor: LogitsProcessor
+        self, inputs: dict[str, torch.Tensor], temperature: float, processors: Sequence[LogitsProcessor]
     ) -> torch.Tensor:
         """`[batch, new tokens]`."""
         tokens = self.model.generate(
@@ -96,14 +97,16 @@ class LocalChat:
             top_p=None,
             repetition_penalty=1.0,
             pad_token_id=self.processor.tokenizer.pad_token_id,
-            logits_processor=LogitsProcessorList([logits_processor]),
+            logits_processor=LogitsProcessorList(processors),
         )
         return tokens[:, inputs["input_ids"].shape[1] :]
 
     def _said_at_last(self, inputs: dict[str, torch.Tensor]) -> list[float]:
         """P(Yes) where a greedy reply says Yes or No for the last time; .5 if it says neither."""
         chances = _YesChances(self._verdicts)
-        said = torch.isin(self._completions(inputs, 0.0, chances), torch.tensor(self._verdicts).to(self.model.device))
+        said = torch.isin(
+            self._completions(inputs, 0.0, [chances]), torch.tensor(self._verdicts).to(self.model.device)
+        )
         by_step = torch.stack(chances.steps, 1).tolist()
         places = [row.nonzero().flatten().tolist() for row in said]
         return [row[where[-1]] if where else 0.5 for row, where in zip(by_step, places, strict=True)]
